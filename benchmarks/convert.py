@@ -1,0 +1,201 @@
+"""How fast and how flat `voxtwist convert` is, against the plain way; a Markdown section on stdout.
+
+    python benchmarks/convert.py --tokenizer FOLDER [--quick]
+
+Rows are like the real ones: questions of 8 to 20 words, answers of 40 to 60 words, 600 to 800
+speech codes, 550 rows a shard. Every measurement is a process of its own.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from voxtwist.data.convert import convert
+from voxtwist.data.part import ConvertSettings
+from voxtwist.data.raw import RAW_SCHEMA, SPEAKER_PREFIX, SPEECH_COLUMN, find_shards
+from voxtwist.vocabulary import MODALITY_TOKENS, ChatFormat, extend_tokenizer, load_fast_tokenizer
+
+N_CODES = 4096
+ROWS_PER_SHARD = 550
+WORKERS = 2
+WORDS = """
+the of and to a in that is was for it with as his on be at by had not are but from or have an
+they which one you were all her she there would their we him been has when who will no more if
+out so up said what its about than into them can only other time new some could these two may
+first then do any like my now over such our man me even most made after also did many off
+before must well back through years much where your way down should because long each just
+state those people too mister how little good world make very year still see own work men day
+get here old life both between being under three never know same last another while great since
+against right
+"""
+
+
+def make_rows(folder: Path, rows: int) -> None:
+    rng = random.Random(0)
+    codes = np.random.default_rng(0)
+    folder.mkdir()
+    for shard, start in enumerate(range(0, rows, ROWS_PER_SHARD)):
+        numbers = range(start, min(start + ROWS_PER_SHARD, rows))
+        columns = [
+            ["train"] * len(numbers),
+            [str(number) for number in numbers],
+            [1] * len(numbers),
+            [f"{SPEAKER_PREFIX}{sentence(rng, 8, 20)}?" for _ in numbers],
+            [f"{sentence(rng, 20, 30)}, {sentence(rng, 20, 30)}." for _ in numbers],
+            [codes.integers(0, N_CODES, codes.integers(600, 801)) for _ in numbers],
+        ]
+        table = pa.table(columns, schema=RAW_SCHEMA)
+        pq.write_table(table, folder / f"train-{shard:05d}.parquet")
+
+
+def sentence(rng: random.Random, shortest: int, longest: int) -> str:
+    return " ".join(rng.choices(WORDS.split(), k=rng.randint(shortest, longest))).capitalize()
+
+
+def plain(raw: Path, output: Path, tokenizer_path: str) -> Callable[[], object]:
+    """Row by row: the tokenizer's template, lists, `json.dumps`."""
+    tokenizer = extend_tokenizer(load_fast_tokenizer(tokenizer_path), N_CODES, "v1.1")
+    vocabulary = tokenizer.get_vocab()
+    start, end, speech, speech_end = (vocabulary[token] for token in MODALITY_TOKENS)
+    first, im_end = vocabulary["<|s_0|>"], vocabulary["<|im_end|>"]
+
+    template: Any = partial(tokenizer.apply_chat_template, enable_thinking=False, return_dict=False)
+    # What stands between the question and the answer is the same in every row.
+    empty = template([{"role": "user", "content": ""}], add_generation_prompt=True)
+    header = len(empty) - empty.index(im_end)
+
+    def run() -> None:
+        with output.open("w") as file:
+            for shard in find_shards(raw):
+                table = pq.read_table(shard, columns=["question", "answer", SPEECH_COLUMN])
+                for row in table.to_pylist():
+                    question = row["question"].removeprefix(SPEAKER_PREFIX)
+                    messages = [
+                        {"role": "user", "content": question},
+                        {"role": "assistant", "content": row["answer"]},
+                    ]
+                    ids = template(messages)[:-1]
+                    prompt = ids.index(im_end) + header
+                    codes = [code + first for code in row[SPEECH_COLUMN]]
+                    ids = [*ids[:prompt], start, *ids[prompt:-1], end, speech, *codes]
+                    ids += [speech_end, im_end]
+                    labels = [-100] * prompt + ids[prompt:]
+                    sample = {"input_ids": ids, "labels": labels, "attention_mask": [1] * len(ids)}
+                    file.write(json.dumps(sample, separators=(",", ":")) + "\n")
+
+    return run
+
+
+def voxtwist(raw: Path, output: Path, tokenizer_path: str) -> Callable[[], object]:
+    settings = make_settings(tokenizer_path)
+    return lambda: convert(raw, output, settings, WORKERS)
+
+
+def floor(raw: Path, output: Path, tokenizer_path: str) -> Callable[[], object]:
+    """No less can be done: the tokenizer on the bare texts in all threads, and as many bytes."""
+    text = make_settings(tokenizer_path).chat.text
+    data = bytes(12_500) * ROWS_PER_SHARD
+
+    def run() -> None:
+        with output.open("wb") as file:
+            for shard in find_shards(raw):
+                table = pq.read_table(shard, columns=["question", "answer"])
+                texts = table["question"].to_pylist() + table["answer"].to_pylist()
+                text.encode_batch_fast(texts, add_special_tokens=False)
+                file.write(data)
+
+    return run
+
+
+def make_settings(tokenizer_path: str) -> ConvertSettings:
+    tokenizer = extend_tokenizer(load_fast_tokenizer(tokenizer_path), N_CODES, "v1.1")
+    return ConvertSettings(ChatFormat.from_tokenizer(tokenizer))
+
+
+WAYS = {"plain": plain, "voxtwist": voxtwist, "floor": floor}
+
+
+def measure(way: str, raw: Path, output: Path, tokenizer: str) -> dict[str, float]:
+    """Seconds of wall clock and of processor, and peak memory in MB, of a process of its own.
+
+    Loading the tokenizer is left out of the times and counted in the memory.
+    """
+    command = [sys.executable, __file__, "--tokenizer", tokenizer]
+    command += ["--measure", way, str(raw), str(output)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+    result: dict[str, float] = json.loads(done.stdout)
+    return result
+
+
+def measure_here(way: str, raw: Path, output: Path, tokenizer: str) -> dict[str, float]:
+    run = WAYS[way](raw, output, tokenizer)
+    wall, processor = time.perf_counter(), time.process_time()
+    run()
+    return {
+        "wall": time.perf_counter() - wall,
+        "processor": time.process_time() - processor,
+        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tokenizer", required=True, help="folder or hub name, for example Qwen3")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the rows")
+    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        way, raw, output = options.measure
+        print(json.dumps(measure_here(way, Path(raw), Path(output), options.tokenizer)))
+        return
+    few, many = (2_000, 20_000) if options.quick else (20_000, 200_000)
+    with tempfile.TemporaryDirectory() as folder:
+        report(Path(folder), few, many, options.tokenizer)
+
+
+def report(folder: Path, few: int, many: int, tokenizer: str) -> None:
+    make_rows(folder / "few", few)
+    results = {}
+    for way in ("floor", "voxtwist", "plain"):
+        results[way] = measure(way, folder / "few", folder / f"{way}.jsonl", tokenizer)
+    same = digest(folder / "plain.jsonl") == digest(folder / "voxtwist.jsonl")
+    print(f"## Convert: {few:,} rows, {os.cpu_count()} cores, {WORKERS} workers\n")
+    print("| way | rows/s | × plain | processor µs/row | peak MB |")
+    print("|---|---|---|---|---|")
+    for way, r in results.items():
+        times = results["plain"]["wall"] / r["wall"]
+        processor = r["processor"] / few * 1e6
+        print(f"| {way} | {few / r['wall']:,.0f} | {times:.1f} | {processor:.0f} |", end="")
+        print(f" {r['memory']:.0f} |")
+    size = (folder / "voxtwist.jsonl").stat().st_size
+    print(f"\nBytes of voxtwist and plain identical: {'yes' if same else 'NO'} ({size:,}).")
+    make_rows(folder / "many", many)
+    large = measure("voxtwist", folder / "many", folder / "voxtwist.jsonl", tokenizer)
+    print(
+        f"Peak memory: {results['voxtwist']['memory']:.0f} MB at {few:,} rows, "
+        f"{large['memory']:.0f} MB at {many:,} rows ({many / large['wall']:,.0f} rows/s)."
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,11 @@
+"""Stage `base`: the text model that everything starts from, as a plain folder."""
+
+from pathlib import Path
+
+from voxtwist import params
+from voxtwist.cli.errors import one_line_errors
+from voxtwist.model.base import fetch_base
+
+with one_line_errors():
+    base = params.load().base
+    fetch_base(base.model, base.revision, Path("checkpoints/base"))

@@ -1,0 +1,13 @@
+"""Stage `shards` of the embedded corpus: questions and spoken answers as raw parquet."""
+
+from pathlib import Path
+
+from voxtwist import params
+from voxtwist.cli.errors import one_line_errors
+from voxtwist.codec.kmeans import KMeansCodec
+from voxtwist.corpus.shards import build_shards
+
+with one_line_errors():
+    settings = params.load()
+    codec = KMeansCodec.load(Path("data/codec/kmeans"))
+    build_shards(settings.corpus, codec, settings.seed, Path("data/raw/embedded"))

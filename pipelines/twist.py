@@ -1,0 +1,20 @@
+"""Stage `twist`: the base model with the speech vocabulary, before any training."""
+
+from pathlib import Path
+
+from voxtwist import params
+from voxtwist.cli.errors import one_line_errors
+from voxtwist.files import write_json
+from voxtwist.model.twist import twist_checkpoint
+
+with one_line_errors():
+    settings = params.load()
+    metrics = twist_checkpoint(
+        Path("checkpoints/base"),
+        Path("checkpoints/twist"),
+        settings.codec,
+        settings.data.format,
+        settings.twist,
+        settings.seed,
+    )
+    write_json(metrics, Path("metrics/twist.json"))

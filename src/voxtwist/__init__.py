@@ -1,0 +1,1 @@
+"""Voxtwist: teach a text LLM to answer in text and then speak."""

@@ -1,0 +1,5 @@
+"""`python -m voxtwist`."""
+
+from voxtwist.cli.main import main
+
+main()

@@ -1,0 +1,19 @@
+"""Users' mistakes on the terminal: one red line instead of a stack trace."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.text import Text
+
+from voxtwist.errors import VoxtwistError
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Print a VoxtwistError as one line on stderr and exit with code 1."""
+    try:
+        yield
+    except VoxtwistError as error:
+        Console(stderr=True, soft_wrap=True).print(Text(f"error: {error}", style="bold red"))
+        raise SystemExit(1) from None

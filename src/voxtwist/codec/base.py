@@ -1,0 +1,34 @@
+"""What every speech codec offers: a waveform becomes codes, and codes become a waveform."""
+
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+
+@runtime_checkable
+class SpeechCodec(Protocol):
+    """Waveform <-> discrete codes.
+
+    Attributes:
+        name: what is written into files of codes ("kmeans", "cosyvoice").
+        sample_rate: Hz of the waveforms that `decode` returns.
+        frame_rate_hz: codes per second (50).
+        vocab_size: codes are integers in ``[0, vocab_size)``.
+    """
+
+    name: str
+    sample_rate: int
+    frame_rate_hz: int
+    vocab_size: int
+
+    def encode(self, waveform: np.ndarray, rate: int) -> np.ndarray:
+        """Mono float32 waveform (N,) in [-1, 1] at `rate` Hz -> int64 codes (T,)."""
+        ...
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """Codes (T,) -> mono float32 waveform (N,) at `sample_rate` Hz.
+
+        Raises:
+            VoxtwistError: no codes, or a code outside ``[0, vocab_size)``.
+        """
+        ...

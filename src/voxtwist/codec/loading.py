@@ -1,0 +1,48 @@
+"""The codec that params.yaml names."""
+
+from pathlib import Path
+
+from torch import Tensor
+
+from voxtwist.codec.base import SpeechCodec
+from voxtwist.errors import VoxtwistError
+from voxtwist.params import Codec
+
+
+def load_codec(settings: Codec) -> SpeechCodec:
+    """Load it from `codec.path`.
+
+    Raises:
+        VoxtwistError: nothing is there, or its codes are not `codec.n_codes` many.
+    """
+    codec = _load(settings)
+    if codec.vocab_size != settings.n_codes:
+        raise VoxtwistError(
+            f"codec.n_codes is {settings.n_codes}, but {settings.path} has {codec.vocab_size} codes"
+        )
+    return codec
+
+
+def load_code_vectors(settings: Codec) -> Tensor:
+    """float32 (n_codes, width): vectors that lie close together where codes sound alike.
+
+    The k-means codec's mean spectra; for CosyVoice the input embedding of its flow.
+    """
+    if settings.name == "kmeans":
+        from voxtwist.codec.kmeans import KMeansCodec
+
+        return KMeansCodec.load(Path(settings.path)).code_vectors
+    from voxtwist.codec.cosyvoice.weights import read_pt
+
+    return read_pt(Path(settings.path) / "flow.pt")["input_embedding.weight"].float()
+
+
+def _load(settings: Codec) -> SpeechCodec:
+    if settings.name == "kmeans":
+        from voxtwist.codec.kmeans import KMeansCodec
+
+        return KMeansCodec.load(Path(settings.path))
+    from voxtwist.codec.cosyvoice.adapter import DEFAULT_SPEAKER, CosyVoiceCodec
+
+    speaker = settings.speaker or DEFAULT_SPEAKER
+    return CosyVoiceCodec(settings.path, speaker, settings.prompt_audio)

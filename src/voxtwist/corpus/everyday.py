@@ -1,0 +1,113 @@
+"""Short everyday questions and answers from the English part of PyPI's `chatterbot-corpus`."""
+
+import random
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+import yaml
+
+from voxtwist.errors import VoxtwistError
+
+# Clean spoken English: letters, digits, spaces and the punctuation that a voice can read.
+_CLEAN = re.compile(r"[A-Za-z][A-Za-z0-9 ,.;:'!?-]*")
+# fmt: off
+_ASKING = {
+    "What", "Who", "Whom", "Whose", "Which", "When", "Where", "Why", "How",
+    "Do", "Does", "Did", "Are", "Is", "Can", "Could",
+}
+# fmt: on
+_ANSWER_WORDS = range(3, 15)
+_QUESTION_WORDS = range(1, 21)
+
+
+def conversations(topics: list[str] | None = None) -> list[tuple[str, str]]:
+    """The opening line and the first reply of every conversation, in the package's order.
+
+    Args:
+        topics: names of the corpus' files ("trivia", "science", ...); None takes all of them.
+
+    Raises:
+        VoxtwistError: the package is not installed, or has no such topic.
+    """
+    spec = find_spec("chatterbot_corpus")
+    if spec is None or spec.origin is None:
+        raise VoxtwistError("the package chatterbot-corpus is not installed: run `make setup`")
+    folder = Path(spec.origin).parent / "data" / "english"
+    names = topics or sorted(file.stem for file in folder.glob("*.yml"))
+    pairs = []
+    for name in names:
+        file = folder / f"{name}.yml"
+        if not file.exists():
+            raise VoxtwistError(f"chatterbot-corpus has no topic {name!r}")
+        talks = yaml.safe_load(file.read_text(encoding="utf-8"))["conversations"]
+        pairs += [(_one_line(turns[0]), _one_line(turns[1])) for turns in talks if len(turns) > 1]
+    return pairs
+
+
+def normalise(text: str) -> str:
+    """Lower case, letters and digits only, single spaces: what makes two questions equal."""
+    return " ".join(re.findall(r"[a-z0-9']+", text.lower()))
+
+
+def everyday(count: int, seed: int, leave_out: set[str]) -> list[tuple[str, str]]:
+    """`count` clean pairs, no question twice with the same answer, none of those in `leave_out`.
+
+    Questions with one answer come before the further answers that the corpus gives to some, and
+    short answers before long ones: a small count is also quick to learn.
+
+    Args:
+        leave_out: normalised questions.
+
+    Raises:
+        VoxtwistError: the corpus holds fewer than `count` such pairs.
+    """
+    answers: dict[str, dict[str, tuple[str, str]]] = {}
+    for question, answer in conversations():
+        key = normalise(question)
+        if key not in leave_out and _is_clean(question, answer):
+            pair = (_sentence(question), _sentence(answer))
+            answers.setdefault(key, {}).setdefault(normalise(answer), pair)
+    ranked = [
+        (rank, len(pair[1].split()), pair)
+        for replies in answers.values()
+        for rank, pair in enumerate(replies.values())
+    ]
+    if len(ranked) < count:
+        raise VoxtwistError(
+            f"corpus.everyday is {count}: the corpus holds only {len(ranked)} pairs"
+        )
+    random.Random(seed).shuffle(ranked)
+    return [pair for _, _, pair in sorted(ranked, key=lambda entry: entry[:2])[:count]]
+
+
+def clean_sentences() -> list[str]:
+    """All different clean lines of the corpus, questions and answers, of 3 to 25 words."""
+    lines = {
+        normalise(line): _sentence(line)
+        for pair in conversations()
+        for line in pair
+        if _CLEAN.fullmatch(line) and len(line.split()) in range(3, 26)
+    }
+    return list(lines.values())
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").split())
+
+
+def _is_clean(question: str, answer: str) -> bool:
+    return (
+        len(question.split()) in _QUESTION_WORDS
+        and len(answer.split()) in _ANSWER_WORDS
+        and _CLEAN.fullmatch(question) is not None
+        and _CLEAN.fullmatch(answer) is not None
+    )
+
+
+def _sentence(text: str) -> str:
+    """With a capital letter and a final mark."""
+    text = text[0].upper() + text[1:]
+    if text[-1] in ".!?":
+        return text
+    return text.rstrip(" ,-'") + ("?" if text.split()[0] in _ASKING else ".")

@@ -1,0 +1,63 @@
+"""The embedded corpus as parquet shards in SLAM-Omni's schema."""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.progress import track
+
+from voxtwist.codec.base import SpeechCodec
+from voxtwist.corpus.everyday import everyday
+from voxtwist.corpus.numbers import numbers
+from voxtwist.corpus.voice import SAMPLE_RATE, speak
+from voxtwist.data.raw import RAW_SCHEMA
+from voxtwist.evaluation.trivia import trivia_questions
+from voxtwist.params import Corpus
+
+# SLAM-Omni's columns, those included that Voxtwist itself never reads.
+SCHEMA = pa.schema(
+    [
+        *RAW_SCHEMA,
+        ("question_audio", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+        ("answer_snac", pa.string()),
+    ]
+)
+
+
+def build_shards(settings: Corpus, codec: SpeechCodec, seed: int, folder: Path) -> int:
+    """Speak and encode the questions' answers; write the shards; return the number of rows."""
+    rows = [
+        *label("everyday", everyday(settings.everyday, seed, trivia_questions())),
+        *label("numbers", numbers(settings.numbers, seed)),
+    ]
+    random.Random(seed).shuffle(rows)
+    waves = speak(answer for _, _, answer in track(rows, description="speaking answers"))
+    codes = [codec.encode(wave, SAMPLE_RATE) for wave in waves]
+    folder.mkdir(parents=True, exist_ok=True)
+    for shard, chosen in enumerate(np.array_split(np.arange(len(rows)), settings.shards)):
+        name = f"train-{shard:05d}-of-{settings.shards:05d}.parquet"
+        write_shard([rows[i] for i in chosen], [codes[i] for i in chosen], folder / name)
+    return len(rows)
+
+
+def label(part: str, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str, str]]:
+    """(index, question, answer): the index names the corpus part, "numbers-00017"."""
+    return [(f"{part}-{i:05d}", question, answer) for i, (question, answer) in enumerate(pairs)]
+
+
+def write_shard(rows: list[tuple[str, str, str]], codes: list[np.ndarray], file: Path) -> None:
+    """In SLAM-Omni's schema. The questions' audio is left empty: nobody reads it."""
+    columns = {
+        "split_name": ["train"] * len(rows),
+        "index": [index for index, _, _ in rows],
+        "round": [1] * len(rows),
+        "question": [question for _, question, _ in rows],
+        "question_audio": [None] * len(rows),
+        "answer": [answer for _, _, answer in rows],
+        "answer_cosyvoice_speech_token": codes,
+        "answer_snac": [None] * len(rows),
+    }
+    pq.write_table(pa.table(columns, schema=SCHEMA), file)

@@ -1,0 +1,67 @@
+"""What is in raw parquet files, before anything is converted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from voxtwist.data.raw import CODES_PER_SECOND, open_shard, read_batches
+from voxtwist.data.reject import SpeechRate, find_rejections
+from voxtwist.data.stats import summarise
+
+
+def describe_raw(shards: Sequence[Path], n_codes: int, previews: int = 3) -> dict[str, Any]:
+    """Schema, counts, statistics of the usable rows, and the text of the first ones.
+
+    Raises:
+        VoxtwistError: a file that is no raw shard, or a column of a wrong type.
+    """
+    columns: dict[str, str] = {}
+    for shard in shards:
+        with open_shard(shard) as file:
+            columns |= {field.name: str(field.type) for field in file.schema_arrow}
+    rows = 0
+    rejected: Counter[str] = Counter()
+    preview: list[dict[str, Any]] = []
+    measures: dict[str, list[float]] = {"question characters": [], "answer characters": []}
+    measures |= {"seconds": [], "characters per second": []}
+    for shard in shards:
+        for batch in read_batches(shard):
+            rows += len(batch)
+            found = find_rejections(batch, n_codes, SpeechRate())
+            rejected.update(rejection.reason for rejection in found.values())
+            seconds = np.diff(batch.offsets) / CODES_PER_SECOND
+            for row in range(len(batch)):
+                question, answer = batch.question[row], batch.answer[row]
+                if row in found or question is None or answer is None:
+                    continue
+                characters = len(answer.strip())
+                measures["question characters"].append(len(question))
+                measures["answer characters"].append(characters)
+                measures["seconds"].append(float(seconds[row]))
+                measures["characters per second"].append(characters / float(seconds[row]))
+                if len(preview) < previews:
+                    preview.append(
+                        {
+                            "shard": shard.name,
+                            "row": batch.first_row + row,
+                            "question": question,
+                            "answer": answer,
+                            "seconds": float(seconds[row]),
+                            "codes": batch.codes_of(row)[:8].tolist(),
+                        }
+                    )
+    return {
+        "files": len(shards),
+        "columns": columns,
+        "rows": rows,
+        "usable": rows - rejected.total(),
+        "rejected": dict(rejected),
+        "hours of speech": round(sum(measures["seconds"]) / 3600, 3),
+        "statistics": {name: summarise(np.array(v)) for name, v in measures.items()},
+        "preview": preview,
+    }

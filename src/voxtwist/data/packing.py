@@ -1,0 +1,41 @@
+"""Packing: whole samples share rows of a token budget."""
+
+from bisect import bisect_left, insort
+
+import numpy as np
+
+
+def pack(lengths: np.ndarray, budget: int, seed: int) -> list[np.ndarray]:
+    """Best-fit decreasing: the longest sample first, each into the fullest row that still holds it.
+
+    Args:
+        lengths: tokens of each sample, integers (N,).
+        budget: tokens a row may hold. A longer sample gets a row of its own: it is never cut.
+        seed: orders samples of equal length and the rows.
+
+    Returns:
+        Rows of sample numbers, every sample in exactly one, in random order.
+    """
+    generator = np.random.default_rng(seed)
+    shuffled = generator.permutation(len(lengths))
+    longest_first = shuffled[np.argsort(-lengths[shuffled], kind="stable")]
+    rows: list[list[int]] = []
+    open_rows: list[tuple[int, int]] = []  # (space left, row), sorted
+    for sample in longest_first:
+        length = int(lengths[sample])
+        place = bisect_left(open_rows, (length, -1))
+        if place < len(open_rows):
+            space, row = open_rows.pop(place)
+        else:
+            space, row = budget, len(rows)
+            rows.append([])
+        rows[row].append(int(sample))
+        if space > length:
+            insort(open_rows, (space - length, row))
+    return [np.array(rows[row]) for row in generator.permutation(len(rows))]
+
+
+def utilisation(lengths: np.ndarray, rows: list[np.ndarray], budget: int) -> float:
+    """Tokens over the space of the rows, each as long as the budget or its own longer sample."""
+    tokens = [int(lengths[row].sum()) for row in rows]
+    return sum(tokens) / sum(max(budget, used) for used in tokens) if tokens else 1.0

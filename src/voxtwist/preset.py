@@ -1,0 +1,95 @@
+"""Presets: small YAML files laid over params.yaml, whose comments and layout stay."""
+
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.representer import RoundTripRepresenter, ScalarNode
+
+from voxtwist import params
+from voxtwist.errors import VoxtwistError
+
+
+def apply_preset(name: str, params_file: Path, folder: Path) -> dict[str, tuple[Any, Any]]:
+    """Lay `folder`/`name`.yaml over `params_file` and set `preset` to its name.
+
+    Returns:
+        What changed: dotted name to (old, new) value. Nothing changed, nothing is written.
+
+    Raises:
+        VoxtwistError: there is no such preset, it holds a setting that params.yaml does not, or
+            the result is not valid; params.yaml is then untouched.
+    """
+    file = folder / f"{name}.yaml"
+    if not file.exists():
+        known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+        raise VoxtwistError(f"there is no preset {name!r}: {folder} holds {known or 'none'}")
+    settings = _read(params_file)
+    changes = _overlay(settings, {**_read(file), "preset": name}, file, params_file)
+    if changes:
+        _write_valid(settings, params_file, file)
+    return changes
+
+
+def _overlay(
+    settings: CommentedMap, preset: dict[str, Any], file: Path, params_file: Path, prefix: str = ""
+) -> dict[str, tuple[Any, Any]]:
+    changes: dict[str, tuple[Any, Any]] = {}
+    for key, value in preset.items():
+        name = f"{prefix}{key}"
+        if key not in settings:
+            raise VoxtwistError(
+                f"{file}: {name} is not a setting of {params_file.name}: check its spelling"
+            )
+        if isinstance(value, dict) and isinstance(settings[key], dict):
+            changes |= _overlay(settings[key], value, file, params_file, f"{name}.")
+        elif settings[key] != value:
+            changes[name] = (settings[key], value)
+            settings[key] = value
+    return changes
+
+
+def _write_valid(settings: CommentedMap, params_file: Path, preset: Path) -> None:
+    draft = params_file.with_suffix(".draft")
+    try:
+        _yaml().dump(settings, draft)
+        params.load(draft)
+        draft.replace(params_file)
+    except VoxtwistError as error:
+        raise VoxtwistError(str(error).replace(str(draft), str(preset))) from None
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _read(file: Path) -> CommentedMap:
+    try:
+        values = _yaml().load(file.read_text())
+    except FileNotFoundError:
+        raise VoxtwistError(f"{file} is missing: run from the root of the project") from None
+    except YAMLError as error:
+        raise VoxtwistError(f"{file} is not valid YAML: {error}") from None
+    if values is None:
+        return CommentedMap()
+    if not isinstance(values, CommentedMap):
+        raise VoxtwistError(f"{file} holds no settings: it must be a YAML mapping")
+    return values
+
+
+def _yaml() -> YAML:
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 4096  # never fold a line
+    yaml.Representer = _Representer
+    return yaml
+
+
+class _Representer(RoundTripRepresenter):
+    """Writes `null`, where ruamel leaves the value out."""
+
+    def represent_none(self, _data: None) -> ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:null", "null")
+
+
+_Representer.add_representer(type(None), _Representer.represent_none)

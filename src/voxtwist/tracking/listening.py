@@ -1,0 +1,151 @@
+"""One HTML page to judge speech by ear: question, text, audio, and what a recogniser heard.
+
+The page carries its audio (Opus, as base64) and needs no scripts, so it also works inside MLflow's
+sandboxed frame, from a mail, or offline.
+"""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import orjson
+import soundfile
+
+from voxtwist.codec.audio import read_audio, resample
+from voxtwist.errors import VoxtwistError
+from voxtwist.evaluation.wer import Span, align_words
+
+OPUS_RATE = 24_000  # Hz; Opus knows 8, 12, 16, 24 and 48 kHz
+_HEADINGS = {"heldout": "Held out", "taught": "Taught"}
+# What the page shows of every group: name of the figure, label, format, and whether to print it
+# beside the data's own speech.
+_FIGURES = [
+    ("wer", "Word error rate", "{:.1%}", "reference_wer"),
+    ("text_exact", "Text as in the data", "{:.0%}", None),
+    ("well_formed", "Well formed", "{:.0%}", None),
+    ("runaway", "Runaways", "{:.0%}", None),
+    ("dnsmos", "DNSMOS", "{:.2f}", "reference_dnsmos"),
+    ("seconds", "Seconds", "{:.1f}", None),
+]
+
+
+@dataclass(frozen=True)
+class Card:
+    """One answer as it is shown: a row of samples.jsonl, the words compared, and the audio."""
+
+    row: dict[str, Any]
+    spans: list[Span]
+    audio: str | None
+
+    @property
+    def error_rate(self) -> float:
+        words: dict[str, int] = self.row["words"]
+        return words["errors"] / words["length"]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A figure of a group: label, value, 95 % interval, and that of the data's own speech."""
+
+    label: str
+    value: str
+    interval: str
+    reference: str | None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Answers of one corpus part, held out or taught."""
+
+    heading: str
+    part: str
+    anchor: str
+    tiles: list[Tile]
+    cards: list[Card]
+
+
+def write_listening_page(page: Path, samples: Path, metrics: dict[str, Any], title: str) -> None:
+    """Write the page.
+
+    Args:
+        samples: folder that `evaluate_speech` wrote: samples.jsonl and FLAC files.
+        metrics: of metrics/speech.json.
+        title: what model this is.
+
+    Raises:
+        VoxtwistError: samples.jsonl is missing.
+    """
+    table = samples / "samples.jsonl"
+    if not table.exists():
+        raise VoxtwistError(f"{table} is missing: run evaluate_speech")
+    rows = [orjson.loads(line) for line in table.read_bytes().splitlines()]
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("voxtwist.tracking", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page.parent.mkdir(parents=True, exist_ok=True)
+    template = environment.get_template("listening.html.jinja")
+    page.write_text(
+        template.render(title=title, groups=_groups(rows, samples, metrics)), encoding="utf-8"
+    )
+
+
+def embed_audio(path: Path) -> str:
+    """An audio file as a data URL of Opus in Ogg: about 6 kB a second."""
+    waveform, rate = read_audio(path)
+    waveform = np.clip(resample(waveform, rate, OPUS_RATE), -1, 1)
+    buffer = io.BytesIO()
+    # libsndfile's Opus encoder overflows its stack when given a long array at once.
+    with soundfile.SoundFile(buffer, "w", OPUS_RATE, 1, format="OGG", subtype="OPUS") as file:
+        for start in range(0, len(waveform), OPUS_RATE):
+            file.write(waveform[start : start + OPUS_RATE])
+    return "data:audio/ogg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _groups(rows: Sequence[dict[str, Any]], samples: Path, metrics: dict[str, Any]) -> list[Group]:
+    members: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        members.setdefault((row["group"], row["part"]), []).append(row)
+    return [
+        Group(
+            heading=_HEADINGS[group],
+            part=part,
+            anchor=f"{group}-{part}",
+            tiles=_tiles(f"{group}/{part}", metrics),
+            cards=[_card(row, samples) for row in part_rows],
+        )
+        for (group, part), part_rows in members.items()
+    ]
+
+
+def _card(row: dict[str, Any], samples: Path) -> Card:
+    audio = samples / f"{row['id']}.flac"
+    return Card(
+        row=row,
+        spans=align_words(row["text"], row["transcript"]),
+        audio=embed_audio(audio) if audio.exists() else None,
+    )
+
+
+def _tiles(group: str, metrics: dict[str, Any]) -> list[Tile]:
+    tiles = []
+    for name, label, form, reference in _FIGURES:
+        key = f"{group}/{name}"
+        if key in metrics:
+            low, high, _ = metrics["intervals"][key]
+            tiles.append(
+                Tile(
+                    label=label,
+                    value=form.format(metrics[key]),
+                    interval=f"{form.format(low)} – {form.format(high)}",
+                    reference=form.format(metrics[f"{group}/{reference}"]) if reference else None,
+                )
+            )
+    return tiles

@@ -1,0 +1,236 @@
+"""MLflow runs with an honest status: one per trained model, into which its evaluation logs too."""
+
+import contextlib
+import getpass
+import json
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from mlflow.entities import Dataset as DatasetEntity
+from mlflow.entities import DatasetInput, InputTag, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+from voxtwist.tracking.lineage import Lineage
+from voxtwist.tracking.metric_buffer import MetricBuffer
+from voxtwist.tracking.store import Store
+
+log = logging.getLogger(__name__)
+logging.getLogger("mlflow.system_metrics").setLevel(logging.WARNING)
+
+RESTORED_FROM = "voxtwist.restored_from"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Data that a run used.
+
+    Attributes:
+        digest: DVC's md5, at most 36 characters.
+        context: what the run used it for.
+    """
+
+    name: str
+    digest: str
+    source: Path
+    context: Literal["training", "evaluation"] = "training"
+
+
+class Terminated(SystemExit):
+    """SIGTERM as an exception, so that training can save its state and the run be closed."""
+
+
+@dataclass
+class Run:
+    """A handle to write to one run; metrics are buffered, everything else is sent at once."""
+
+    store: Store
+    id: str
+    metrics: MetricBuffer = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        spool = self.store.spool / f"{self.id}.json"
+        self.metrics = MetricBuffer(self.store.client, self.id, spool)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Queue metrics of one step. Returns at once and never raises for want of a server."""
+        self.metrics.add(metrics, step)
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Log settings once; nested mappings become dotted names (`train.learning_rate`)."""
+        rows = [Param(name, str(value)) for name, value in flatten(params).items()]
+        for start in range(0, len(rows), 100):  # MLflow takes 100 in one call
+            self.store.client.log_batch(self.id, params=rows[start : start + 100])
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        self.store.client.log_batch(self.id, tags=[RunTag(*tag) for tag in tags.items()])
+
+    def log_datasets(self, datasets: Iterable[Dataset]) -> None:
+        """Log the run's inputs; the UI shows name, digest and context."""
+        inputs = [
+            DatasetInput(
+                DatasetEntity(
+                    name=dataset.name,
+                    digest=dataset.digest,
+                    source_type="local",
+                    source=json.dumps({"uri": str(dataset.source)}),
+                ),
+                [InputTag("mlflow.data.context", dataset.context)],
+            )
+            for dataset in datasets
+        ]
+        self.store.client.log_inputs(self.id, inputs)
+
+    def log_artifact(self, file: Path, folder: str | None = None) -> None:
+        """Copy a file into the run's artifacts, below `folder`."""
+        self.store.client.log_artifact(self.id, str(file), folder)
+
+    def log_artifacts(self, directory: Path, folder: str | None = None) -> None:
+        """Copy what is in a directory into the run's artifacts, below `folder`."""
+        self.store.client.log_artifacts(self.id, str(directory), folder)
+
+    def log_text(self, text: str, name: str) -> None:
+        """Write an artifact `name` that holds `text`."""
+        self.store.client.log_text(self.id, text, name)
+
+    def log_lineage(self, lineage: Lineage) -> None:
+        """Tag the run with its lineage; what differs from the commit becomes an artifact."""
+        self.set_tags(lineage.tags())
+        if lineage.commit.dirty:
+            self.log_text(lineage.commit.diff, "lineage/work_tree.patch")
+
+
+@contextlib.contextmanager
+def training_run(
+    store: Store,
+    name: str,
+    *,
+    params: Mapping[str, Any],
+    lineage: Lineage,
+    datasets: Iterable[Dataset] = (),
+    parent: str | None = None,
+    run_id: str | None = None,
+) -> Iterator[Run]:
+    """A run around the training of one model, with system metrics.
+
+    Ends as FINISHED, as FAILED when the body raises, as KILLED on SIGTERM and Ctrl-C. SIGTERM
+    raises `Terminated` in the body.
+
+    Args:
+        name: see `run_name`.
+        params: settings, nested or flat.
+        parent: id of the run that this one is shown under, for example a sweep's.
+        run_id: continue this interrupted run instead of starting one; its params stay.
+    """
+    run = Run(store, run_id or _create(store, name, parent))
+    monitor = SystemMetricsMonitor(run.id, resume_logging=True, tracking_uri=store.uri)
+    status = "FAILED"
+    try:
+        with _sigterm_raises():
+            run.log_lineage(lineage)
+            if run_id is None:
+                run.log_params(params)
+                run.log_datasets(datasets)
+            else:
+                store.client.update_run(run_id, status="RUNNING")
+            monitor.start()
+            yield run
+        status = "FINISHED"
+    except (KeyboardInterrupt, Terminated):
+        status = "KILLED"
+        raise
+    finally:
+        monitor.finish()
+        run.metrics.close()
+        _end(store, run.id, status)
+
+
+@contextlib.contextmanager
+def resume_run(store: Store, run_id: str) -> Iterator[Run]:
+    """Log more into a run that has ended, for example its model's evaluation; the status stays.
+
+    A run id comes out of a metrics file, and DVC can restore that file on a machine whose store
+    never saw the run. Then a run tagged `voxtwist.restored_from` takes its place, the same one
+    each time: `run.id` tells.
+    """
+    run = Run(store, _here(store, run_id))
+    try:
+        yield run
+    finally:
+        run.metrics.close()
+
+
+def run_name(preset: str, freeze: str, learning_rate: float, fingerprint: str) -> str:
+    """What the model is: `embedded none lr6e-4 1a2b3c`."""
+    mantissa, exponent = f"{learning_rate:.3e}".split("e")
+    return f"{preset} {freeze} lr{float(mantissa):g}e{int(exponent)} {fingerprint[:6]}"
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"train": {"epochs": 4}}` as `{"train.epochs": 4}`."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def _create(store: Store, name: str, parent: str | None) -> str:
+    tags = {
+        "mlflow.user": getpass.getuser(),
+        "mlflow.source.name": sys.argv[0],
+        "mlflow.source.type": "LOCAL",
+    }
+    if parent is not None:
+        tags["mlflow.parentRunId"] = parent
+    return store.client.create_run(store.experiment_id, run_name=name, tags=tags).info.run_id
+
+
+def _end(store: Store, run_id: str, status: str) -> None:
+    """Close the run; a server that is gone must not turn a finished training into a failed one."""
+    try:
+        store.client.set_terminated(run_id, status)
+    except Exception as error:
+        log.warning("MLflow did not record that run %s is %s: %s", run_id, status, error)
+
+
+def _here(store: Store, run_id: str) -> str:
+    """The id of the run in this store; see `resume_run`."""
+    try:
+        return store.client.get_run(run_id).info.run_id
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+    stand_ins = store.client.search_runs(
+        [store.experiment_id], f"tags.`{RESTORED_FROM}` = '{run_id}'", max_results=1
+    )
+    if stand_ins:
+        return stand_ins[0].info.run_id
+    created = store.client.create_run(
+        store.experiment_id, run_name=f"restored {run_id[:8]}", tags={RESTORED_FROM: run_id}
+    )
+    store.client.set_terminated(created.info.run_id)
+    return created.info.run_id
+
+
+@contextlib.contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    def terminate(signum: int, _frame: object) -> None:
+        raise Terminated(128 + signum)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python delivers signals to the main thread only
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

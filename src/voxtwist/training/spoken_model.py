@@ -1,0 +1,53 @@
+"""The model as training sees it: packed batches in, tallies of text and speech tokens out."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from voxtwist.model import attention
+from voxtwist.model.base import save_checkpoint
+from voxtwist.model.embedding import joined_state_dict, split_tables
+from voxtwist.model.freezing import freeze
+from voxtwist.model.loss import Tally, speech_and_text_loss
+from voxtwist.params import Train
+from voxtwist.training.batches import Batch
+from voxtwist.vocabulary import SpeechVocabulary
+
+
+class SpokenModel(nn.Module):
+    """A causal language model with split tables, packed attention and the loss inside, so that
+    whatever wraps it (DDP, autocast) sees one forward."""
+
+    def __init__(
+        self, model: PreTrainedModel, vocabulary: SpeechVocabulary, settings: Train
+    ) -> None:
+        super().__init__()
+        attention.register()
+        model.set_attn_implementation(attention.NAME)
+        if settings.gradient_checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        _, head = split_tables(model, vocabulary.text_size)
+        freeze(model, settings.freeze)
+        self.model, self.head = model, head
+        self.restrict_speech = settings.restrict_speech
+        # In v1 the end of the turn, a text id, ends the speech.
+        self.first_speech_label = vocabulary.speech_end or vocabulary.code_offset
+
+    def forward(self, batch: Batch) -> dict[str, Tally]:
+        """`text` and `speech` tallies of a packed batch."""
+        hidden = self.model.get_decoder()(
+            input_ids=batch.input_ids,
+            position_ids=batch.position_ids,
+            boundaries=batch.boundaries,
+            use_cache=False,
+        ).last_hidden_state[0]
+        return speech_and_text_loss(
+            hidden, batch.labels[0], self.head, self.first_speech_label, self.restrict_speech
+        )
+
+    def save(self, folder: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+        """Write a plain Hugging Face checkpoint: tables joined, tied where the model ties them."""
+        with torch.no_grad():
+            save_checkpoint(self.model.config, joined_state_dict(self.model), tokenizer, folder)

@@ -1,0 +1,85 @@
+"""What a killed training continues from, kept outside the pipeline's outputs.
+
+A state belongs to one fingerprint of settings, data, start weights and code: when any of them
+changes, training starts afresh and never mixes two experiments.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_FILE = "state.pt"
+
+
+def fingerprint(parts: Mapping[str, Any]) -> str:
+    """Hexadecimal digest of plain values, the same in every process."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def code_fingerprint(folder: Path) -> str:
+    """Digest of all Python files below a folder: names and contents."""
+    digest = hashlib.blake2b(digest_size=8)
+    for file in sorted(folder.rglob("*.py")):
+        digest.update(f"{file.relative_to(folder)}\0".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+@dataclass
+class TrainingState:
+    """After `step` optimizer steps.
+
+    Attributes:
+        run_id: the MLflow run that goes on.
+        before: evaluation metrics before the first step.
+        best: those of the best checkpoint so far, with its `step`; empty before the first.
+    """
+
+    step: int = 0
+    run_id: str | None = None
+    before: dict[str, float] = field(default_factory=dict)
+    best: dict[str, float] = field(default_factory=dict)
+    model: dict[str, Tensor] = field(default_factory=dict)
+    optimizer: dict[str, Any] = field(default_factory=dict)
+    schedule: dict[str, Any] = field(default_factory=dict)
+
+
+class StateFolder:
+    """The states of one fingerprint below a scratch folder."""
+
+    def __init__(self, scratch: Path, key: str) -> None:
+        self.folder = scratch / key
+
+    @property
+    def best(self) -> Path:
+        """Where the best checkpoint waits until training ends."""
+        return self.folder / "best"
+
+    def save(self, state: TrainingState) -> None:
+        """Write in one piece: a kill leaves the earlier state or this one, never half of it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        unfinished = self.folder / f"{_FILE}.new"
+        with unfinished.open("wb") as file:
+            torch.save(vars(state), file)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(self.folder / _FILE)
+
+    def load(self) -> TrainingState | None:
+        """The last state, or None when there is nothing to continue."""
+        file = self.folder / _FILE
+        if not file.exists():
+            return None
+        return TrainingState(**torch.load(file, map_location="cpu", weights_only=True))
+
+    def remove(self) -> None:
+        """After success there is nothing to continue."""
+        shutil.rmtree(self.folder, ignore_errors=True)

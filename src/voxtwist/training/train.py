@@ -1,0 +1,234 @@
+"""Fine-tuning: a thin Accelerate loop over packed rows."""
+
+import math
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+
+from voxtwist.data.index import TokenIndex
+from voxtwist.data.packing import utilisation
+from voxtwist.errors import VoxtwistError
+from voxtwist.model.base import load_model, load_tokenizer
+from voxtwist.model.loss import Tally
+from voxtwist.params import Train
+from voxtwist.training.batches import Batch, every_batch, plan_steps, read_batch
+from voxtwist.training.metrics import add_tallies, memory_gb, reduce_tallies, summarise
+from voxtwist.training.optimizer import build_optimizer, build_schedule
+from voxtwist.training.precision import choose_precision
+from voxtwist.training.progress import TrainingProgress
+from voxtwist.training.spoken_model import SpokenModel
+from voxtwist.training.state import StateFolder, TrainingState
+from voxtwist.vocabulary import SpeechVocabulary
+
+Metrics = dict[str, float]
+
+
+class Run(Protocol):
+    """What training needs of a tracked run."""
+
+    id: str
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None: ...
+
+
+OpenRun = Callable[[str | None], AbstractContextManager[Run]]
+
+
+def train(
+    start: Path,
+    train_file: Path,
+    eval_file: Path,
+    best: Path,
+    last: Path,
+    settings: Train,
+    seed: int,
+    states: StateFolder,
+    open_run: OpenRun,
+) -> dict[str, Any]:
+    """Fine-tune the checkpoint `start`; write the `best` and the `last` checkpoint.
+
+    Args:
+        states: a training that was killed goes on from here, with the same result.
+        open_run: opens the tracked run: a new one for None, or the one of that id again.
+
+    Returns:
+        `run_id`, `steps`, `tokens`, `seconds`, `precision`, and under `before`, `after` (the best
+        checkpoint: lowest `loss` on the evaluation split) and `last` the evaluation's
+        `loss_text`, `loss_speech` (nats a token), `accuracy_text`, `accuracy_speech`, `loss`.
+
+    Raises:
+        VoxtwistError: a gradient that is not finite.
+    """
+    trainer = Trainer(start, train_file, eval_file, settings, seed, states)
+    with open_run(trainer.state.run_id) as run:
+        result = trainer.run(run)
+        trainer.write(best, last)
+    states.remove()
+    return result
+
+
+class Trainer:
+    """Model, data, optimizer and state of one training."""
+
+    def __init__(
+        self,
+        start: Path,
+        train_file: Path,
+        eval_file: Path,
+        settings: Train,
+        seed: int,
+        states: StateFolder,
+    ) -> None:
+        set_seed(seed)
+        self.settings, self.states = settings, states
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.precision = choose_precision(settings.precision, device)
+        self.accelerator = Accelerator(
+            mixed_precision="bf16" if self.precision == "bf16" else "no",
+            cpu=device.type == "cpu",
+        )
+        self.tokenizer = load_tokenizer(start)
+        self.module = SpokenModel(
+            load_model(start), SpeechVocabulary.from_tokenizer(self.tokenizer), settings
+        )
+        self.data, self.eval_data = TokenIndex.open(train_file), TokenIndex.open(eval_file)
+        self.steps = plan_steps(
+            self.data,
+            settings.batch_tokens,
+            self.accelerator.num_processes * settings.accumulation,
+            settings.epochs,
+            settings.max_steps,
+            seed,
+        )
+        optimizer = build_optimizer(self.module, settings)
+        self.schedule = build_schedule(optimizer, len(self.steps), settings)
+        self.state = states.load() or TrainingState()
+        if self.state.step:
+            self.module.load_state_dict(self.state.model)
+            optimizer.load_state_dict(self.state.optimizer)
+            self.schedule.load_state_dict(self.state.schedule)
+            self.state.model, self.state.optimizer = {}, {}  # copied: free the memory
+        self.model, self.optimizer = self.accelerator.prepare(self.module, optimizer)
+        self.tokens = 0
+        self.started = time.perf_counter()
+
+    def run(self, run: Run) -> dict[str, Any]:
+        settings, state = self.settings, self.state
+        if not state.step:
+            state.run_id, state.before = run.id, self.evaluate(run, 0)
+        rows = [row for step in self.steps for row in step]
+        used = utilisation(np.asarray(self.data.lengths), rows, settings.batch_tokens)
+        run.log_metrics({"train/packing_utilisation": used})
+        after = state.before
+        self.started = time.perf_counter()
+        with TrainingProgress(len(self.steps), state.step) as progress:
+            for step in range(state.step + 1, len(self.steps) + 1):
+                metrics = self.optimizer_step(step)
+                progress.update(step, metrics)
+                last = step == len(self.steps)
+                if last or step % settings.log_steps == 0:
+                    run.log_metrics(
+                        {f"train/{name}": value for name, value in metrics.items()}, step
+                    )
+                if last or step % settings.eval_steps == 0:
+                    after = self.evaluate(run, step)
+                    self.keep_if_best(after, step)
+                if not last and step % settings.save_steps == 0:
+                    self.save_state(step)
+        return {
+            "run_id": run.id,
+            "steps": len(self.steps),
+            "tokens": self.tokens,
+            "seconds": round(time.perf_counter() - self.started, 1),
+            "precision": self.precision,
+            "before": state.before,
+            "after": state.best,
+            "last": after,
+        }
+
+    def optimizer_step(self, step: int) -> Metrics:
+        """Forward and backward over this process's rows of the step, then the update."""
+        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
+        batches = [read_batch(self.data, row) for row in self.steps[step - 1][rank::processes]]
+        weight = self.loss_weight(batches)
+        sums: dict[str, Tally] = {}
+        for batch in batches:
+            with self.accelerator.autocast():
+                tallies = self.model(batch.to(self.accelerator.device))
+            loss = tallies["text"].nll + self.settings.speech_weight * tallies["speech"].nll
+            # DDP averages over processes; the weight is of all of them together.
+            self.accelerator.backward(loss * processes / weight)
+            add_tallies(sums, tallies)
+            self.tokens += batch.input_ids.numel() * processes
+        norm = float(
+            self.accelerator.clip_grad_norm_(
+                [p for p in self.model.parameters() if p.requires_grad],
+                self.settings.max_grad_norm,
+            )
+        )
+        if not math.isfinite(norm):
+            raise VoxtwistError(
+                f"the gradient is {norm} at step {step}: lower train.learning_rate or "
+                "train.new_rows_learning_rate"
+            )
+        self.optimizer.step()
+        self.schedule.step()
+        self.optimizer.zero_grad()
+        return {
+            **summarise(reduce_tallies(sums, self.accelerator), self.settings.speech_weight),
+            "gradient_norm": norm,
+            "learning_rate": self.optimizer.param_groups[-1]["lr"],
+            "new_rows_learning_rate": self.optimizer.param_groups[0]["lr"],
+            "tokens_per_second": self.tokens / (time.perf_counter() - self.started),
+            "memory_gb": memory_gb(),
+        }
+
+    def loss_weight(self, batches: list[Batch]) -> float:
+        """Supervised tokens of the step over all processes, speech ones times `speech_weight`."""
+        labels = torch.cat([batch.labels[0] for batch in batches])
+        supervised = labels[labels != -100]
+        speech = (supervised >= self.module.first_speech_label).sum()
+        weight = len(supervised) - speech + self.settings.speech_weight * speech
+        return float(self.accelerator.reduce(weight.to(self.accelerator.device), "sum"))
+
+    @torch.no_grad()
+    def evaluate(self, run: Run, step: int) -> Metrics:
+        """Loss and top-1 accuracy of text and speech tokens on the evaluation split."""
+        self.model.eval()
+        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
+        sums: dict[str, Tally] = {}
+        for number, batch in enumerate(every_batch(self.eval_data, self.settings.batch_tokens)):
+            if number % processes == rank:
+                with self.accelerator.autocast():
+                    add_tallies(sums, self.model(batch.to(self.accelerator.device)))
+        self.model.train()
+        metrics = summarise(reduce_tallies(sums, self.accelerator), self.settings.speech_weight)
+        run.log_metrics({f"eval/{name}": value for name, value in metrics.items()}, step)
+        return metrics
+
+    def keep_if_best(self, metrics: Metrics, step: int) -> None:
+        if metrics["loss"] < self.state.best.get("loss", math.inf):
+            self.state.best = {**metrics, "step": step}
+            if self.accelerator.is_main_process:
+                self.module.save(self.states.best, self.tokenizer)
+
+    def save_state(self, step: int) -> None:
+        self.state.step = step
+        self.state.model = self.module.state_dict()
+        self.state.optimizer = self.optimizer.state_dict()
+        self.state.schedule = self.schedule.state_dict()
+        if self.accelerator.is_main_process:
+            self.states.save(self.state)
+
+    def write(self, best: Path, last: Path) -> None:
+        if self.accelerator.is_main_process:
+            self.module.save(last, self.tokenizer)
+            shutil.copytree(self.states.best, best, dirs_exist_ok=True)

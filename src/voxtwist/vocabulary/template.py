@@ -1,0 +1,101 @@
+"""What a tokenizer's chat template does to a question and an answer, found out by rendering it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from tokenizers import Tokenizer
+
+from voxtwist.errors import VoxtwistError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+# Sentinels that no template contains and every tokenizer keeps.
+QUESTION, ANSWER = "VOXQUESTIONVOX", "VOXANSWERVOX"
+
+# How templates are known to trim a message's content.
+TRIMS: dict[str, Callable[[str], str]] = {
+    "none": lambda text: text,
+    "leading newlines": lambda text: text.lstrip("\n"),
+    "both ends": lambda text: text.strip(),
+}
+
+
+def render(tokenizer: PreTrainedTokenizerFast, question: str, answer: str) -> str:
+    """The template's text for one exchange with thinking disabled."""
+    return str(
+        tokenizer.apply_chat_template(
+            messages(question, answer), tokenize=False, enable_thinking=False
+        )
+    )
+
+
+def messages(question: str, answer: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+
+
+def find_trim(tokenizer: PreTrainedTokenizerFast, sentinel: str) -> str:
+    """Which of `TRIMS` the template applies to the content where `sentinel` stands."""
+    rendered = render(tokenizer, QUESTION, ANSWER)
+    probe = f"\n \n{sentinel}\n \n"
+    contents = {QUESTION: QUESTION, ANSWER: ANSWER} | {sentinel: probe}
+    trimmed = render(tokenizer, contents[QUESTION], contents[ANSWER])
+    for name, trim in TRIMS.items():
+        if trimmed == rendered.replace(sentinel, trim(probe)):
+            return name
+    raise VoxtwistError(
+        f"the chat template changes a message's text in a way that Voxtwist does not know: "
+        f"{probe!r} becomes {trimmed!r}; it must keep it, strip it, or strip leading newlines"
+    )
+
+
+def split_at_control_tokens(text: str, control: Iterable[str]) -> list[str]:
+    """Cuts text into control tokens and the stretches between them; empty stretches are left out.
+
+    BPE merges inside a stretch but never across a control token.
+    """
+    longest_first = sorted(control, key=len, reverse=True)
+    return [part for part in re.split(f"({'|'.join(map(re.escape, longest_first))})", text) if part]
+
+
+def cut_first_stretch(literal: str, control: Iterable[str]) -> tuple[str, str]:
+    """A literal as (what stands before its first control token, the rest)."""
+    starts = [literal.find(token) for token in control if token in literal]
+    start = min(starts, default=len(literal))
+    return literal[:start], literal[start:]
+
+
+def cut_last_stretch(literal: str, control: Iterable[str]) -> tuple[str, str]:
+    """A literal as (everything up to its last control token, what stands behind that)."""
+    ends = [literal.rfind(token) + len(token) for token in control if token in literal]
+    end = max(ends, default=0)
+    return literal[:end], literal[end:]
+
+
+def plain_text_tokenizer(tokenizer: PreTrainedTokenizerFast) -> tuple[Tokenizer, str]:
+    """The same tokenizer without control tokens, to which ``<|im_end|>`` in data is only text.
+
+    Returns:
+        The tokenizer, and 16 hex digits that change with it.
+
+    Raises:
+        VoxtwistError: a tokenizer whose own vocabulary still reaches a control token's id.
+    """
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    state |= {"added_tokens": [], "truncation": None, "padding": None}
+    text = json.dumps(state)
+    plain = Tokenizer.from_str(text)
+    control = tokenizer.get_added_vocab()
+    encodings = plain.encode_batch(list(control), add_special_tokens=False)
+    for token, encoding in zip(control, encodings, strict=True):
+        if not set(control.values()).isdisjoint(encoding.ids):
+            raise VoxtwistError(
+                f"this tokenizer cannot tell a literal {token!r} in the data from the control "
+                "token, because it is part of its own vocabulary: use another base model"
+            )
+    return plain, hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

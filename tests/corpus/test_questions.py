@@ -1,0 +1,54 @@
+"""The texts of the embedded corpus."""
+
+import re
+
+import pytest
+
+from voxtwist.corpus.everyday import everyday, normalise
+from voxtwist.corpus.numbers import cardinal, numbers, ordinal
+from voxtwist.errors import VoxtwistError
+from voxtwist.evaluation.trivia import trivia_questions
+
+WORDS = {cardinal(n): n for n in range(100)}
+ORDINALS = {ordinal(n): n for n in range(1, 32)}
+
+
+def test_numbers_answers_are_right_different_and_short():
+    pairs = numbers(1200, 42)
+    assert len({answer for _, answer in pairs}) == 1200
+    assert all(2 <= len(answer.split()) <= 7 for _, answer in pairs)
+    checked = 0
+    for question, answer in pairs:
+        said = answer.lower().rstrip(".")
+        if sums := re.match(r"(.+) (plus|minus) (.+) is (.+)", said):
+            a, b, c = (WORDS[sums[i]] for i in (1, 3, 4))
+            assert c == (a + b if sums[2] == "plus" else a - b)
+            assert {a, b} == {int(n) for n in re.findall(r"\d+", question)}
+        elif time := re.search(r"(\d+):(\d+)", question):
+            assert said == f"it is {cardinal(int(time[1]))} {cardinal(int(time[2]))}"
+        elif date := re.search(r"([A-Z][a-z]+) (\d+)[?.]", question):
+            month, day = said.split(" ", 1)
+            assert month.capitalize() == date[1]
+            assert ORDINALS[day] == int(date[2]) + 1
+        else:
+            assert "days after" in said
+            continue
+        checked += 1
+    assert checked > 900
+
+
+def test_numbers_repeat_with_their_seed_and_run_out_with_a_clear_error():
+    assert numbers(50, 1) == numbers(50, 1) != numbers(50, 2)
+    with pytest.raises(VoxtwistError, match=r"corpus.numbers is 100000"):
+        numbers(100_000, 1)
+
+
+def test_everyday_leaves_the_benchmark_out_and_is_clean():
+    benchmark = trivia_questions()
+    pairs = everyday(400, 42, benchmark)
+    assert len(set(pairs)) == 400
+    for question, answer in pairs:
+        assert normalise(question) not in benchmark
+        assert 3 <= len(answer.split()) <= 14
+        assert answer[-1] in ".!?"
+        assert "\n" not in question + answer

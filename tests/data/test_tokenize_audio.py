@@ -1,0 +1,106 @@
+"""A user's recordings become a raw shard that converts like any other."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from voxtwist.codec.base import SpeechCodec
+from voxtwist.data.convert import convert
+from voxtwist.data.raw import read_batches
+from voxtwist.data.tokenize_audio import tokenize_folder
+from voxtwist.errors import VoxtwistError
+
+
+class LoudnessCodec:
+    """A real, if coarse, codec: 64 levels of loudness, 50 times a second."""
+
+    name = "loudness"
+    sample_rate = 16_000
+    frame_rate_hz = 50
+    vocab_size = 64
+
+    def encode(self, waveform, rate):
+        frames = waveform[: len(waveform) // (rate // 50) * (rate // 50)].reshape(-1, rate // 50)
+        return (np.abs(frames).max(axis=1) * 63).astype(np.int64)
+
+    def decode(self, codes):
+        return np.repeat(codes / 63, 320).astype(np.float32)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "audio"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name, rate, channels in (("a.wav", 16_000, 1), ("b.flac", 44_100, 2), ("c.ogg", 48_000, 1)):
+        soundfile.write(folder / name, rng.uniform(-0.5, 0.5, (rate * 2, channels)), rate)
+    soundfile.write(folder / "silent.wav", np.zeros(16_000), 16_000)
+    soundfile.write(folder / "empty.wav", np.zeros(0), 16_000)
+    soundfile.write(folder / "blip.wav", np.full(50, 0.5), 16_000)
+    (folder / "text.wav").write_text("this is no audio")
+    return folder
+
+
+def write_metadata(path, entries):
+    lines = [entry if isinstance(entry, str) else json.dumps(entry) for entry in entries]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def entry(audio, **fields):
+    return {"question": "How are you?", "answer": f"I am {audio}", "audio": audio} | fields
+
+
+def test_recordings_are_converted_and_the_rest_is_rejected(folder, settings, tmp_path):
+    assert isinstance(LoudnessCodec(), SpeechCodec)
+    metadata = write_metadata(
+        tmp_path / "metadata.jsonl",
+        [
+            entry("a.wav", index="mine-1"),
+            entry("silent.wav"),
+            entry("b.flac"),
+            entry("empty.wav"),
+            entry("blip.wav"),
+            entry("text.wav"),
+            entry("missing.wav"),
+            "",
+            "{no json",
+            {"question": "hi", "audio": "a.wav"},
+            entry("a.wav", answer="  "),
+            entry("c.ogg"),
+        ],
+    )
+    shard = tmp_path / "own.parquet"
+    done = []
+    counts = tokenize_folder(folder, metadata, LoudnessCodec(), shard, done.append)
+    assert (counts.rows_in, counts.rows_out, sum(done)) == (11, 3, 11)
+    assert counts.rejected == {"silent audio": 1, "unreadable audio": 4, "metadata": 3}
+    rejected = [json.loads(line) for line in (tmp_path / "own.rejected.jsonl").open()]
+    assert [record["row"] for record in rejected] == [1, 3, 4, 5, 6, 8, 9, 10]
+    assert "missing.wav does not exist" in rejected[4]["detail"]
+    [batch] = read_batches(shard)
+    assert batch.index == ["mine-1", "own-00002", "own-00011"]
+    assert np.diff(batch.offsets).tolist() == [100, 100, 100]
+
+    result = convert(shard, tmp_path / "all.jsonl", settings)
+    assert (result.rows_in, result.rows_out) == (3, 3)
+
+
+def test_nothing_usable_is_an_error(folder, tmp_path):
+    metadata = write_metadata(tmp_path / "metadata.jsonl", [entry("silent.wav")])
+    with pytest.raises(VoxtwistError, match=r"no recording can be used: see .*own\.rejected"):
+        tokenize_folder(folder, metadata, LoudnessCodec(), tmp_path / "own.parquet")
+    assert not (tmp_path / "own.parquet").exists()
+    assert (tmp_path / "own.rejected.jsonl").exists()
+    with pytest.raises(VoxtwistError, match="does not exist"):
+        tokenize_folder(folder, tmp_path / "no.jsonl", LoudnessCodec(), tmp_path / "own.parquet")
+
+
+def test_another_frame_rate_is_refused(folder, tmp_path):
+    codec = LoudnessCodec()
+    codec.frame_rate_hz = 25
+    metadata = write_metadata(tmp_path / "metadata.jsonl", [entry("a.wav")])
+    with pytest.raises(VoxtwistError, match="25 codes a second; the raw schema has 50"):
+        tokenize_folder(folder, metadata, codec, tmp_path / "own.parquet")

@@ -1,0 +1,66 @@
+"""The chunked loss is the plain one."""
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from voxtwist.model import loss
+from voxtwist.model.embedding import SplitTable
+
+TEXT, VOCABULARY, FIRST_SPEECH = 30, 40, 34
+
+
+@pytest.fixture
+def case(monkeypatch):
+    monkeypatch.setattr(loss, "CHUNK", 7)  # so that several chunks are needed
+    torch.manual_seed(0)
+    hidden = torch.randn(50, 8, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(VOCABULARY, 8, dtype=torch.float64)
+    labels = torch.randint(0, VOCABULARY, (50,))
+    labels[:12] = -100
+    labels[30:33] = -100
+    return hidden, weight, labels
+
+
+def test_value_and_gradients_equal_full_logits_in_float64(case, monkeypatch):
+    hidden, weight, labels = case
+    # The product's logits go to float32; this compares the algorithm itself.
+    monkeypatch.setattr(torch.Tensor, "float", lambda tensor: tensor)
+    table = SplitTable(weight, TEXT)
+    tallies = loss.speech_and_text_loss(hidden, labels, table, FIRST_SPEECH)
+    (tallies["text"].nll + 2 * tallies["speech"].nll).backward()
+    ours = hidden.grad.clone(), torch.cat([table.text_rows.grad, table.new_rows.grad])
+
+    hidden.grad = None
+    weight.requires_grad_()
+    targets = labels[1:]
+    each = cross_entropy(hidden[:-1] @ weight.T, targets, ignore_index=-100, reduction="none")
+    speech = targets >= FIRST_SPEECH
+    (each[~speech].sum() + 2 * each[speech].sum()).backward()
+    assert float(tallies["text"].nll) == pytest.approx(float(each[~speech].sum()), rel=1e-6)
+    assert float(tallies["speech"].count) == int(speech.sum())
+    assert float(tallies["text"].count) == int((targets != -100).sum() - speech.sum())
+    torch.testing.assert_close(ours[0], hidden.grad)
+    torch.testing.assert_close(ours[1], weight.grad)
+
+
+def test_hits_count_the_most_likely_ids(case):
+    hidden, weight, labels = case
+    best = (hidden @ weight.T).argmax(-1)
+    labels[1:] = best[:-1]
+    labels[:12] = -100
+    tallies = loss.speech_and_text_loss(hidden, labels, SplitTable(weight, TEXT), FIRST_SPEECH)
+    assert all(tally.hits == tally.count > 0 for tally in tallies.values())
+
+
+def test_restricted_speech_is_a_softmax_over_the_new_rows(case):
+    hidden, weight, labels = case
+    table = SplitTable(weight, TEXT)
+    free = loss.speech_and_text_loss(hidden, labels, table, FIRST_SPEECH)
+    restricted = loss.speech_and_text_loss(hidden, labels, table, FIRST_SPEECH, True)
+    rows = torch.nonzero(labels[1:] >= FIRST_SPEECH).squeeze(1)
+    expected = cross_entropy(
+        hidden[rows] @ weight[TEXT:].T, labels[1:][rows] - TEXT, reduction="sum"
+    )
+    assert float(restricted["speech"].nll) == pytest.approx(float(expected), rel=1e-5)
+    assert float(restricted["text"].nll) == float(free["text"].nll)

@@ -1,0 +1,54 @@
+"""params.yaml is validated, and every preset is valid over it."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from voxtwist import params
+from voxtwist.errors import VoxtwistError
+from voxtwist.preset import apply_preset
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "params.yaml").read_text()
+
+
+def load(tmp_path, old, new):
+    assert old in TEXT
+    file = tmp_path / "params.yaml"
+    file.write_text(TEXT.replace(old, new, 1))
+    return params.load(file)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("learning_rate: 6.0e-4", "learning_rate: -1", r"train.learning_rate is -1: .* than 0"),
+        ("eval_ratio:", "eval_ration:", "data.eval_ration is not a setting"),
+        ("format: v1.1", "format: v2", "data.format is 'v2'.*'v1' or 'v1.1'"),
+        ("freeze: none", "freeze: some", "train.freeze is 'some'"),
+        ("suites: [trivia]", "suites: []", "at least one suite"),
+    ],
+)  # fmt: skip
+def test_wrong_settings_are_named_with_what_is_allowed(tmp_path, old, new, message):
+    with pytest.raises(VoxtwistError, match=message):
+        load(tmp_path, old, new)
+
+
+def test_a_missing_or_broken_file_is_one_clear_error(tmp_path):
+    with pytest.raises(VoxtwistError, match="is missing: run from the root"):
+        params.load(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("a: [")
+    with pytest.raises(VoxtwistError, match="not valid YAML"):
+        params.load(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize("preset", sorted((ROOT / "presets").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_preset_is_valid_and_embedded_undoes_it(tmp_path, preset):
+    file = tmp_path / "params.yaml"
+    file.write_text(TEXT)
+    before = yaml.safe_load(TEXT)
+    apply_preset(preset.stem, file, ROOT / "presets")
+    assert params.load(file).preset == preset.stem
+    apply_preset("embedded", file, ROOT / "presets")
+    assert yaml.safe_load(file.read_text()) == before

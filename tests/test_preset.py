@@ -1,0 +1,81 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from voxtwist import params
+from voxtwist.errors import VoxtwistError
+from voxtwist.preset import apply_preset
+
+ROOT = Path(__file__).parent.parent
+PRESETS = sorted(path.stem for path in (ROOT / "presets").glob("*.yaml"))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    (tmp_path / "presets").mkdir()
+    return tmp_path
+
+
+def lay(project: Path, text: str):
+    (project / "presets/mine.yaml").write_text(text)
+    return apply_preset("mine", project / "params.yaml", project / "presets")
+
+
+def test_only_the_lines_of_changed_settings_change(project: Path):
+    before = (project / "params.yaml").read_text().splitlines()
+    changes = lay(project, "train: {max_steps: 12}\nevaluate_text:\n  suites: [trivia, mmlu]\n")
+    after = (project / "params.yaml").read_text().splitlines()
+
+    changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
+    assert [new.split("#")[0].strip() for _, new in changed] == [
+        "preset: mine",
+        "max_steps: 12",
+        "suites: [trivia, mmlu]",
+    ]
+    assert changes["train.max_steps"] == (None, 12)
+    assert params.load(project / "params.yaml").train.max_steps == 12
+
+
+def test_the_same_preset_again_changes_nothing(project: Path):
+    lay(project, "train: {max_steps: 12, learning_rate: 1.0e-4}")
+    file = project / "params.yaml"
+    before = file.stat().st_mtime_ns, file.read_bytes()
+    assert lay(project, "train: {max_steps: 12, learning_rate: 1.0e-4}") == {}
+    assert (file.stat().st_mtime_ns, file.read_bytes()) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("train: {lerning_rate: 1}", r"mine.yaml: train.lerning_rate is not a setting of params"),
+        ("train: {learning_rate: -1}", r"mine.yaml: train.learning_rate is -1: .*greater than 0"),
+        ("train: 3", r"mine.yaml: train"),
+        ("train: [", r"mine.yaml is not valid YAML"),
+        ("- train", r"mine.yaml holds no settings"),
+    ],
+)
+def test_a_wrong_preset_is_refused_and_leaves_params_alone(project, text, message):
+    before = (project / "params.yaml").read_bytes()
+    with pytest.raises(VoxtwistError, match=message):
+        lay(project, text)
+    assert (project / "params.yaml").read_bytes() == before
+    assert {path.name for path in project.iterdir()} == {"params.yaml", "presets"}
+
+
+def test_an_unknown_preset_is_answered_with_the_known_ones(project: Path):
+    (project / "presets/debug.yaml").touch()
+    with pytest.raises(VoxtwistError, match=r"no preset 'nope': .*presets holds debug"):
+        apply_preset("nope", project / "params.yaml", project / "presets")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_is_valid_and_the_default_one_takes_it_back(project: Path, name: str):
+    file = project / "params.yaml"
+    apply_preset("embedded", file, ROOT / "presets")
+    default = file.read_bytes()
+    apply_preset(name, file, ROOT / "presets")
+    assert params.load(file).preset == name
+    apply_preset("embedded", file, ROOT / "presets")
+    assert file.read_bytes() == default

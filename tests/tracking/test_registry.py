@@ -1,0 +1,65 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from voxtwist.tracking import registry
+from voxtwist.tracking.hashes import md5
+from voxtwist.tracking.runs import training_run
+from voxtwist.tracking.store import Store
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    folder = tmp_path / "checkpoints/sft"
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(b"weights")
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+    return folder
+
+
+@pytest.fixture
+def run_id(store: Store, lineage) -> str:
+    with training_run(store, "debug none lr6e-4 1a2b3c", params={}, lineage=lineage) as run:
+        return run.id
+
+
+def register(store: Store, run_id: str, root: Path):
+    return registry.register(
+        store, run_id, "voxtwist", root, "checkpoints/sft", root / "metrics/register.json"
+    )
+
+
+def test_a_version_carries_the_run_s_lineage_and_no_weights(store, run_id, checkpoint, tmp_path):
+    made = register(store, run_id, tmp_path)
+
+    version = store.client.get_model_version("voxtwist", made.version)
+    assert version.run_id == run_id
+    assert version.tags["md5.checkpoint"] == md5(checkpoint)
+    assert version.tags["md5.train_split"] == "0" * 32
+    assert version.tags["git.commit"] == "c0ffee"
+    assert version.description == "debug none lr6e-4 1a2b3c"
+    assert store.client.get_run(run_id).data.tags["md5.checkpoint"] == md5(checkpoint)
+
+    paths = {file.path for file in store.client.list_artifacts(run_id, "checkpoint")}
+    assert paths == {"checkpoint/config.json", "checkpoint/manifest.json"}
+    manifest = json.loads(
+        Path(store.client.download_artifacts(run_id, "checkpoint/manifest.json")).read_text()
+    )
+    assert [(file["path"], file["bytes"]) for file in manifest["files"]] == [
+        ("config.json", 23),
+        ("model.safetensors", 7),
+    ]
+    assert json.loads((tmp_path / "metrics/register.json").read_text()) == {
+        "model": "voxtwist",
+        "version": 1,
+        "run_id": run_id,
+        "md5": md5(checkpoint),
+    }
+
+
+def test_only_a_new_checkpoint_makes_a_new_version(store, run_id, checkpoint, tmp_path):
+    assert register(store, run_id, tmp_path).version == register(store, run_id, tmp_path).version
+    (checkpoint / "model.safetensors").write_bytes(b"other weights")
+    register(store, run_id, tmp_path)
+    assert json.loads((tmp_path / "metrics/register.json").read_text())["version"] == 2

@@ -1,0 +1,110 @@
+"""Training learns, and a killed training goes on as if nothing had happened."""
+
+import contextlib
+from collections import defaultdict
+
+import numpy as np
+import orjson
+import pytest
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from voxtwist import params
+from voxtwist.errors import VoxtwistError
+from voxtwist.training.state import StateFolder
+from voxtwist.training.train import train
+from voxtwist.vocabulary import ChatFormat
+
+SETTINGS = params.load().train.model_copy(
+    update={
+        "epochs": 10.0, "batch_tokens": 256, "accumulation": 2, "eval_steps": 4, "log_steps": 1,
+        "save_steps": 3, "precision": "fp32", "learning_rate": 1e-2, "new_rows_learning_rate": 1e-2,
+    }
+)  # fmt: skip
+
+
+class MemoryRun:
+    """Keeps what is logged; dies at `die_at`."""
+
+    id = "run"
+
+    def __init__(self, die_at=None):
+        self.metrics, self.die_at = defaultdict(list), die_at
+
+    def log_metrics(self, metrics, step=0):
+        if step == self.die_at:
+            raise KeyboardInterrupt
+        for name, value in metrics.items():
+            self.metrics[name].append((step, value))
+
+
+@pytest.fixture(scope="module")
+def splits(tiny_twist, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("splits")
+    chat = ChatFormat.from_tokenizer(AutoTokenizer.from_pretrained(tiny_twist))
+    generator = np.random.default_rng(0)
+    for name, count in (("train", 24), ("eval", 6)):
+        questions = [f"Question {i}?" for i in range(count)]
+        codes = [np.repeat(generator.integers(0, 32, 6), 4) for _ in range(count)]
+        samples = chat.encode_batch(questions, ["An answer."] * count, codes)
+        lines = [orjson.dumps({"input_ids": s.input_ids.tolist(), "labels": s.labels.tolist()})
+                 for s in samples]  # fmt: skip
+        (folder / f"{name}.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    return folder
+
+
+def run_training(tiny_twist, splits, output, run, settings=SETTINGS, key="k"):
+    @contextlib.contextmanager
+    def open_run(run_id):
+        yield run
+
+    return train(
+        tiny_twist, splits / "train.jsonl", splits / "eval.jsonl", output / "best",
+        output / "last", settings, 0, StateFolder(output / "states", key), open_run,
+    )  # fmt: skip
+
+
+def test_it_learns_and_writes_plain_checkpoints(tiny_twist, splits, tmp_path):
+    run = MemoryRun()
+    result = run_training(tiny_twist, splits, tmp_path, run)
+    assert result["after"]["loss_text"] < 0.6 * result["before"]["loss_text"]
+    assert result["after"]["loss_speech"] < 0.9 * result["before"]["loss_speech"]
+    steps = [step for step, _ in run.metrics["train/loss_speech"]]
+    assert steps == list(range(1, result["steps"] + 1))
+    rates = [rate for _, rate in run.metrics["train/learning_rate"]]
+    assert max(rates) <= SETTINGS.learning_rate
+    assert rates[-1] < 0.3 * max(rates)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "best")
+    assert len(AutoTokenizer.from_pretrained(tmp_path / "best")) <= model.config.vocab_size
+    assert not (tmp_path / "states").exists() or not list((tmp_path / "states").iterdir())
+
+
+def test_a_killed_training_ends_with_the_same_weights(tiny_twist, splits, tmp_path):
+    whole = MemoryRun()
+    run_training(tiny_twist, splits, tmp_path / "whole", whole)
+    killed, resumed = MemoryRun(die_at=8), MemoryRun()
+    with pytest.raises(KeyboardInterrupt):
+        run_training(tiny_twist, splits, tmp_path / "killed", killed)
+    run_training(tiny_twist, splits, tmp_path / "killed", resumed)
+    assert resumed.metrics["train/loss"][0][0] == 7  # goes on behind the state of step 6
+    assert resumed.metrics["train/loss"][-1] == whole.metrics["train/loss"][-1]
+    for name in ("best", "last"):
+        expected = load_file(tmp_path / "whole" / name / "model.safetensors")
+        found = load_file(tmp_path / "killed" / name / "model.safetensors")
+        assert all(np.array_equal(expected[k], found[k]) for k in expected)
+
+
+def test_other_settings_never_go_on_from_an_old_state(tiny_twist, splits, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run_training(tiny_twist, splits, tmp_path, MemoryRun(die_at=8), key="old")
+    run = MemoryRun()
+    run_training(tiny_twist, splits, tmp_path, run, key="new")
+    assert run.metrics["train/loss"][0][0] == 1
+
+
+def test_a_loss_that_explodes_is_named(tiny_twist, splits, tmp_path):
+    settings = SETTINGS.model_copy(update={"learning_rate": 1e30, "max_grad_norm": 1e30})
+    with pytest.raises(
+        VoxtwistError, match=r"gradient is .* at step \d+: lower train.learning_rate"
+    ):
+        run_training(tiny_twist, splits, tmp_path, MemoryRun(), settings)
