@@ -1,6 +1,7 @@
 """Ids, labels and parsing, against what the tokenizers themselves say."""
 
 import copy
+import json
 import pickle
 import unicodedata
 
@@ -23,6 +24,7 @@ from voxtwist.vocabulary import (
     parse_generated,
     speech_token,
 )
+from voxtwist.vocabulary.text_encoder import cuts_at_spaces
 
 N_CODES = 64
 CODES = np.array([5, 0, 63, 63])
@@ -104,6 +106,32 @@ def test_a_batch_gives_what_its_rows_give(chat):
     for row, sample in zip(rows, batch, strict=True):
         [alone] = chat.encode_batch(*([field] for field in row))
         np.testing.assert_array_equal(sample, alone)
+
+
+words = st.text(st.characters(codec="ascii", exclude_categories=["C", "Z"]), min_size=1, max_size=9)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(words | st.sampled_from(["it's", "'s", "12", "...", "a,b"]), min_size=1))
+def test_words_looked_up_have_the_ids_that_they_have_in_text(chat, some):
+    assert cuts_at_spaces(json.loads(chat.text.tokenizer.to_str()))
+    for text in (" ".join(some), "user\n" + " ".join(some), " " + " ".join(some) + "\n"):
+        for _ in range(2):  # not yet known, and known
+            assert chat.text.encode_batch([text]) == [chat.text.encode(text)]
+
+
+def test_words_are_looked_up_only_where_that_is_known_to_be_right(chat):
+    state = json.loads(chat.text.tokenizer.to_str())
+    pieces = [{"type": "Digits", "individual_digits": True}, {"type": "Whitespace"}]
+    for change in (
+        {"normalizer": {"type": "Lowercase"}},
+        {"model": state["model"] | {"type": "Unigram"}},
+        {"model": state["model"] | {"dropout": 0.1}},
+        {"pre_tokenizer": None},
+        {"pre_tokenizer": {"type": "Metaspace"}},
+        {"pre_tokenizer": {"type": "Sequence", "pretokenizers": pieces}},
+    ):
+        assert not cuts_at_spaces(state | change), change
 
 
 def test_prompt_is_the_templates_generation_prompt(extended, chat):

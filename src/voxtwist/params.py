@@ -84,6 +84,7 @@ class Train(Settings):
     precision: Literal["auto", "fp32", "bf16"]
     gradient_checkpointing: bool
     eval_steps: PositiveInt
+    eval_samples: PositiveInt | None
     log_steps: PositiveInt
     save_steps: PositiveInt
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torchaudio
 from rich.progress import track
 from safetensors.torch import load_file, save_file
 from sklearn.cluster import MiniBatchKMeans
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 from voxtwist.codec import spectrogram
+from voxtwist.codec.audio import resample
 from voxtwist.errors import VoxtwistError
 
 _WEIGHTS, _CONFIG = "codec.safetensors", "config.json"
@@ -67,9 +67,7 @@ class KMeansCodec:
 
     def encode(self, waveform: np.ndarray, rate: int) -> np.ndarray:
         """Mono float32 waveform (N,) at `rate` Hz -> int64 codes (T,), 50 a second."""
-        wave = torch.from_numpy(np.ascontiguousarray(waveform, dtype=np.float32))
-        if rate != self.sample_rate:
-            wave = torchaudio.functional.resample(wave, rate, self.sample_rate)
+        wave = torch.from_numpy(np.ascontiguousarray(resample(waveform, rate, self.sample_rate)))
         return nearest(spectrogram.cepstra(spectrogram.log_mel(wave)), self.centroids).numpy()
 
     def decode(self, codes: np.ndarray) -> np.ndarray:

@@ -90,7 +90,7 @@ def plan_conversion(
 def fingerprint(shards: Sequence[Path], rows: Sequence[int], settings: ConvertSettings) -> str:
     """16 hex digits that change with the settings, the tokenizer, and any shard's size or time."""
     state = vars(settings) | {
-        "chat": vars(settings.chat) | {"text": None},  # `text_digest` stands for it
+        "chat": vars(settings.chat) | {"text": settings.chat.text.digest},
         "shards": [
             (shard.name, count, shard.stat().st_size, shard.stat().st_mtime_ns)
             for shard, count in zip(shards, rows, strict=True)

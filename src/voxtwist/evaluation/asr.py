@@ -11,6 +11,7 @@ from voxtwist.codec.audio import resample
 from voxtwist.errors import VoxtwistError
 
 RATE = 16_000  # Hz: what both families of models hear
+_SILENCE = 0.5  # seconds
 
 
 class Transcriber(Protocol):
@@ -36,8 +37,10 @@ def load_transcriber(name: str) -> Transcriber:
 class MoonshineTranscriber:
     """Moonshine tiny (27M parameters, English), whose weights are inside `moonshine-voice` 0.1.0.
 
-    Every waveform is one utterance, as it is in our tests: voice activity detection is off
-    (threshold 0), so that no quiet word is cut away and no answer is split.
+    Every waveform is one utterance: voice activity detection is off
+    (threshold 0), so that no quiet word is cut away and no answer is split. Half a second of
+    silence goes on either side: speech cut to its first and last sound is heard far worse (numbers
+    through the k-means codec: WER 0.10 instead of 0.17).
     """
 
     def __init__(self) -> None:
@@ -62,7 +65,8 @@ class MoonshineTranscriber:
         ]
 
     def _one(self, waveform: np.ndarray) -> str:
-        lines = self._model.transcribe_without_streaming(waveform.tolist(), RATE).lines
+        padded = np.pad(waveform, int(_SILENCE * RATE))
+        lines = self._model.transcribe_without_streaming(padded.tolist(), RATE).lines
         return " ".join(line.text.strip() for line in lines)
 
 

@@ -41,7 +41,7 @@ def show(folder: Path, console: Console | None = None) -> None:
         table.add_row(*row)
     console = console or Console()
     console.print(table)
-    console.print("Next: `make ui` shows and plays it all; edit params.yaml and `make repro` again.")
+    console.print("Next: `make ui` shows and plays it all; change params.yaml and run again.")
 
 
 def rows(found: dict[str, Metrics]) -> Iterator[Row]:

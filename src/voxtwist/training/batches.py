@@ -71,7 +71,7 @@ def plan_steps(
     return steps[:max_steps]
 
 
-def every_batch(index: TokenIndex, budget: int) -> Iterator[Batch]:
-    """All samples once, packed, always in the same order."""
-    for row in pack(np.asarray(index.lengths), budget, seed=0):
+def every_batch(index: TokenIndex, budget: int, limit: int | None) -> Iterator[Batch]:
+    """The first `limit` samples (None: all) once, packed, always in the same order."""
+    for row in pack(np.asarray(index.lengths[:limit]), budget, seed=0):
         yield read_batch(index, row)

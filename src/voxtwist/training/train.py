@@ -62,7 +62,8 @@ def train(
     Returns:
         `run_id`, `steps`, `tokens`, `seconds`, `precision`, and under `before`, `after` (the best
         checkpoint: lowest `loss` on the evaluation split) and `last` the evaluation's
-        `loss_text`, `loss_speech` (nats a token), `accuracy_text`, `accuracy_speech`, `loss`.
+        `loss_text`, `loss_speech` (nats a token), `accuracy_text`, `accuracy_speech`, `loss`; under
+        `last_step` the metrics of the last optimizer step's training samples.
 
     Raises:
         VoxtwistError: a gradient that is not finite.
@@ -127,7 +128,7 @@ class Trainer:
         rows = [row for step in self.steps for row in step]
         used = utilisation(np.asarray(self.data.lengths), rows, settings.batch_tokens)
         run.log_metrics({"train/packing_utilisation": used})
-        after = state.before
+        after, metrics = state.before, {}
         self.started = time.perf_counter()
         with TrainingProgress(len(self.steps), state.step) as progress:
             for step in range(state.step + 1, len(self.steps) + 1):
@@ -152,6 +153,7 @@ class Trainer:
             "before": state.before,
             "after": state.best,
             "last": after,
+            "last_step": metrics,
         }
 
     def optimizer_step(self, step: int) -> Metrics:
@@ -205,12 +207,14 @@ class Trainer:
         self.model.eval()
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
         sums: dict[str, Tally] = {}
-        for number, batch in enumerate(every_batch(self.eval_data, self.settings.batch_tokens)):
+        settings = self.settings
+        batches = every_batch(self.eval_data, settings.batch_tokens, settings.eval_samples)
+        for number, batch in enumerate(batches):
             if number % processes == rank:
                 with self.accelerator.autocast():
                     add_tallies(sums, self.model(batch.to(self.accelerator.device)))
         self.model.train()
-        metrics = summarise(reduce_tallies(sums, self.accelerator), self.settings.speech_weight)
+        metrics = summarise(reduce_tallies(sums, self.accelerator), settings.speech_weight)
         run.log_metrics({f"eval/{name}": value for name, value in metrics.items()}, step)
         return metrics
 

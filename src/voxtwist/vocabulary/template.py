@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from tokenizers import Tokenizer
-
 from voxtwist.errors import VoxtwistError
+from voxtwist.vocabulary.text_encoder import TextEncoder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -77,25 +75,21 @@ def cut_last_stretch(literal: str, control: Iterable[str]) -> tuple[str, str]:
     return literal[:end], literal[end:]
 
 
-def plain_text_tokenizer(tokenizer: PreTrainedTokenizerFast) -> tuple[Tokenizer, str]:
-    """The same tokenizer without control tokens, to which ``<|im_end|>`` in data is only text.
-
-    Returns:
-        The tokenizer, and 16 hex digits that change with it.
+def plain_text_encoder(tokenizer: PreTrainedTokenizerFast) -> TextEncoder:
+    """The same tokenizer without control tokens.
 
     Raises:
         VoxtwistError: a tokenizer whose own vocabulary still reaches a control token's id.
     """
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     state |= {"added_tokens": [], "truncation": None, "padding": None}
-    text = json.dumps(state)
-    plain = Tokenizer.from_str(text)
+    plain = TextEncoder(json.dumps(state))
     control = tokenizer.get_added_vocab()
-    encodings = plain.encode_batch(list(control), add_special_tokens=False)
-    for token, encoding in zip(control, encodings, strict=True):
-        if not set(control.values()).isdisjoint(encoding.ids):
+    control_ids = set(control.values())
+    for token in control:
+        if not control_ids.isdisjoint(plain.encode(token)):
             raise VoxtwistError(
                 f"this tokenizer cannot tell a literal {token!r} in the data from the control "
                 "token, because it is part of its own vocabulary: use another base model"
             )
-    return plain, hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    return plain
