@@ -75,8 +75,8 @@ lint: $(INSTALLED_DEV) ## Check style, format and types
 	@ruff format --check
 	@mypy
 
-bench: setup ## Measure speed
-	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; python $$benchmark; done
+bench: setup ## Measure speed; writes benchmarks/RESULTS.md
+	@python benchmarks/run_all.py
 
 clean: ## Delete all that git ignores: .venv, data, checkpoints, and the MLflow runs; not .dvc/config.local
 	@[ ! -t 0 ] || { read -rp "Delete .venv, data, checkpoints and all MLflow runs? [y/N] " answer; [ "$$answer" = y ]; }

@@ -1,6 +1,6 @@
 """How fast and how flat `voxtwist convert` is, against the plain way; a Markdown section on stdout.
 
-    python benchmarks/convert.py --tokenizer FOLDER [--quick]
+    python benchmarks/convert.py [--quick]
 
 Rows are like the real ones: questions of 8 to 20 words, answers of 40 to 60 words, 600 to 800
 speech codes, 550 rows a shard. Every measurement is a process of its own.
@@ -30,6 +30,7 @@ from voxtwist.data.part import ConvertSettings
 from voxtwist.data.raw import RAW_SCHEMA, SPEAKER_PREFIX, SPEECH_COLUMN, find_shards
 from voxtwist.vocabulary import MODALITY_TOKENS, ChatFormat, extend_tokenizer, load_fast_tokenizer
 
+QWEN3 = Path(__file__).parent.parent / ".cache" / "qwen3-tokenizer"  # from `make test-setup`
 N_CODES = 4096
 ROWS_PER_SHARD = 550
 WORKERS = 2
@@ -194,7 +195,7 @@ def digest(path: Path) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tokenizer", required=True, help="folder or hub name, for example Qwen3")
+    parser.add_argument("--tokenizer", default=str(QWEN3), help="folder or hub name")
     parser.add_argument("--quick", action="store_true", help="a tenth of the rows")
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
