@@ -175,10 +175,11 @@ class ChatFormat:
         encoded = self.text.encode_batch(stretches)
         end = np.array(self.end, dtype=np.int64)
         samples = []
-        for row, speech in enumerate(codes):
+        for row, row_codes in enumerate(codes):
+            speech = np.asarray(row_codes, dtype=np.int64) + self.vocabulary.code_offset
             question, answer = encoded[row], encoded[len(codes) + row]
             head = [*self.before, *question, *self.between, *answer, *self.before_speech]
-            ids = np.concatenate([head, speech + self.vocabulary.code_offset, end])
+            ids = np.concatenate([head, speech, end])
             labels = ids.copy()
             labels[: len(self.before) + len(question) + self.masked] = IGNORED_LABEL
             samples.append(Sample(ids, labels))
