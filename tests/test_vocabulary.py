@@ -181,6 +181,7 @@ def test_saved_tokenizer_keeps_the_ids_and_drops_only_marks(smollm2_tokenizer, t
         ids += vocabulary.codes_to_ids([7, 8]).tolist()
         assert loaded.decode(ids, skip_special_tokens=True) == "hi<|s_7|><|s_8|>"
     assert len(load_extended_tokenizer(tmp_path, N_CODES, "v1.1")) == len(extended)
+    assert len(load_extended_tokenizer(tmp_path)) == len(extended)
     with pytest.raises(VoxtwistError, match=r"format v1\.1 and 64 codes; asked for are v1 and 64"):
         load_extended_tokenizer(tmp_path, N_CODES, "v1")
 

@@ -48,8 +48,8 @@ def sample(
         str, typer.Option(help="Folder or hub name of the base model, or a checkpoint's folder.")
     ] = "checkpoints/twist",
     index: Annotated[int, typer.Option(min=0, help="Line, from 0.")] = 0,
-    format: Annotated[str, typer.Option(help="v1 or v1.1")] = "v1.1",
-    codes: Annotated[int, typer.Option(help="Number of codes of the codec.")] = 4096,
+    format: Annotated[str | None, typer.Option(help="v1 or v1.1, for a base model.")] = None,
+    codes: Annotated[int | None, typer.Option(help="Codes of the codec, for a base model.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
     """One sample token by token, and whether it is built as it should be (exit code 1 if not)."""

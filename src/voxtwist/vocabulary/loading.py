@@ -36,9 +36,15 @@ def load_fast_tokenizer(source: str | Path, revision: str | None = None) -> PreT
 
 
 def load_extended_tokenizer(
-    source: str | Path, n_codes: int, fmt: str, revision: str | None = None
+    source: str | Path,
+    n_codes: int | None = None,
+    fmt: str | None = None,
+    revision: str | None = None,
 ) -> PreTrainedTokenizerFast:
     """A base model's tokenizer, extended; or a checkpoint's, which already is.
+
+    Args:
+        n_codes, fmt: None takes what a checkpoint has, and 4096 and "v1.1" for a base model.
 
     Raises:
         VoxtwistError: see `load_fast_tokenizer` and `extend_tokenizer`; also a checkpoint of
@@ -46,11 +52,12 @@ def load_extended_tokenizer(
     """
     tokenizer = load_fast_tokenizer(source, revision)
     if speech_token(0) not in tokenizer.get_added_vocab():
-        return extend_tokenizer(tokenizer, n_codes, fmt)
+        return extend_tokenizer(tokenizer, n_codes or 4096, fmt or "v1.1")
     vocabulary = SpeechVocabulary.from_tokenizer(tokenizer)
-    if (vocabulary.format, vocabulary.n_codes) != (fmt, n_codes):
+    has = (vocabulary.format, vocabulary.n_codes)
+    if has != (fmt or has[0], n_codes or has[1]):
         raise VoxtwistError(
-            f"the tokenizer of {source} has format {vocabulary.format} and {vocabulary.n_codes} "
-            f"codes; asked for are {fmt} and {n_codes}"
+            f"the tokenizer of {source} has format {has[0]} and {has[1]} codes; asked for are "
+            f"{fmt or has[0]} and {n_codes or has[1]}"
         )
     return tokenizer
