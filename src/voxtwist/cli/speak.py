@@ -138,9 +138,7 @@ def _speak_kmeans(utterances: list["SpeechTokens"], model_dir: Path) -> Speech:
 
     codec = KMeansCodec.load(model_dir)
     codes = [check_codes(u.codes, codec.vocab_size, u.where) for u in utterances]
-    return Speech(
-        codec.sample_rate, "k-means voice", ((i, codec.decode(c)) for i, c in enumerate(codes))
-    )
+    return Speech(codec.sample_rate, "k-means voice", codec.decode_many(codes))
 
 
 def _speak_cosyvoice(

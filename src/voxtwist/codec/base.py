@@ -1,5 +1,6 @@
 """What every speech codec offers: a waveform becomes codes, and codes become a waveform."""
 
+from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -31,4 +32,8 @@ class SpeechCodec(Protocol):
         Raises:
             VoxtwistError: no codes, or a code outside ``[0, vocab_size)``.
         """
+        ...
+
+    def decode_many(self, utterances: Sequence[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
+        """As `decode` for each: (its index, its waveform), in the order that is fastest."""
         ...

@@ -14,7 +14,7 @@ MELS = 80
 CEPSTRA = 20
 POWER = 0.3  # magnitudes are compared on about the scale of loudness
 _FLOOR = 1e-4
-_GRIFFIN_LIM_STEPS = 32
+_GRIFFIN_LIM_STEPS = 16
 
 _mel = torchaudio.transforms.MelSpectrogram(
     SAMPLE_RATE, WINDOW, WINDOW, HOP, n_mels=MELS, power=1.0, norm="slaney", mel_scale="slaney"
@@ -48,15 +48,13 @@ def fine_magnitudes(waveform: Tensor) -> Tensor:
 def invert(fine: Tensor) -> Tensor:
     """Compressed magnitudes (T, 2 * 513) -> waveform (T * 480,) by Griffin-Lim (Perraudin 2013).
 
-    The start phase is random from a fixed seed: the same magnitudes always give the same samples.
+    The phases start at zero: the same magnitudes always give the same samples.
     """
     magnitudes = fine.clamp(min=0).reshape(-1, BINS).T.pow(1 / POWER)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        wave = torchaudio.functional.griffinlim(
-            magnitudes, torch.hann_window(WINDOW), WINDOW, HOP // FINE, WINDOW,
-            power=1.0, n_iter=_GRIFFIN_LIM_STEPS, momentum=0.99, length=None, rand_init=True,
-        )  # fmt: skip
+    wave = torchaudio.functional.griffinlim(
+        magnitudes, torch.hann_window(WINDOW), WINDOW, HOP // FINE, WINDOW,
+        power=1.0, n_iter=_GRIFFIN_LIM_STEPS, momentum=0.99, length=None, rand_init=False,
+    )  # fmt: skip
     return torch.nn.functional.pad(wave, (0, HOP // FINE))  # frames are centred: half a one is left
 
 

@@ -1,4 +1,4 @@
-"""Generated questions about sums, differences, clock times, dates and weekdays.
+"""Generated questions about sums, differences, comparisons, clock times, dates and weekdays.
 
 The answers are made of some eighty words, so that a small model can learn on a CPU to say all of
 them, and speech on answers that it never heard can be judged by ear.
@@ -47,13 +47,13 @@ def ordinal(number: int) -> str:
 
 
 def _sum(random: random.Random) -> tuple[str, str]:
-    a, b = random.randint(1, 20), random.randint(1, 20)
+    a, b = random.randint(1, 30), random.randint(1, 30)
     ask = random.choice(["What is {} plus {}?", "How much is {} plus {}?", "Add {} and {}."])
     return ask.format(a, b), f"{cardinal(a)} plus {cardinal(b)} is {cardinal(a + b)}"
 
 
 def _difference(random: random.Random) -> tuple[str, str]:
-    a, b = random.randint(2, 20), random.randint(1, 20)
+    a, b = random.randint(2, 40), random.randint(1, 40)
     a, b = max(a, b), min(a, b)
     ask = random.choice(["What is {} minus {}?", "How much is {} minus {}?"])
     return ask.format(a, b), f"{cardinal(a)} minus {cardinal(b)} is {cardinal(a - b)}"
@@ -79,9 +79,16 @@ def _weekday(random: random.Random) -> tuple[str, str]:
     return question, f"{cardinal(days)} days after {_WEEKDAYS[start]} is {end}"
 
 
-# Times and dates twice: they have the most answers and the fewest words in each.
+def _comparison(random: random.Random) -> tuple[str, str]:
+    less, more = sorted(random.sample(range(1, 60), 2))
+    ask = random.choice(["Which is more, {} or {}?", "Is {} or {} the bigger number?"])
+    question = ask.format(*random.sample([less, more], 2))
+    return question, f"{cardinal(more)} is more than {cardinal(less)}"
+
+
+# Times and dates twice: they have the fewest words in each.
 _KINDS: list[Callable[[random.Random], tuple[str, str]]] = [
-    _time, _date, _sum, _time, _difference, _date, _weekday,
+    _time, _date, _sum, _time, _difference, _date, _comparison, _weekday,
 ]  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """CosyVoice v1 as a `SpeechCodec`: recordings to codes, and codes to one chosen voice."""
 
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -72,6 +73,11 @@ class CosyVoiceCodec:
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Codes (T,) -> mono float32 (N,) at `sample_rate` Hz; errors as `CosyVoice.decode`."""
         return self._model.decode(codes, self._voice, seed=self._seed)[0].numpy()
+
+    def decode_many(self, utterances: Sequence[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
+        """As `decode` for each: (its index, its waveform); on a GPU in batches of like lengths."""
+        waves = self._model.decode_many(utterances, self._voice, seed=self._seed)
+        return ((i, wave[0].numpy()) for i, wave in waves)
 
     @cached_property
     def _model(self) -> CosyVoice:
