@@ -4,16 +4,17 @@ from pathlib import Path
 
 from voxtwist import params
 from voxtwist.cli.errors import one_line_errors
-from voxtwist.files import write_json
+from voxtwist.training.launch import launch_as_asked
 from voxtwist.training.tracked import train_tracked
 
+launch_as_asked()
 with one_line_errors():
-    metrics = train_tracked(
+    train_tracked(
         params.load(),
         root=Path(),
         start=Path("checkpoints/twist"),
         splits=Path("data/splits"),
         best=Path("checkpoints/sft"),
         last=Path("checkpoints/last"),
+        report=Path("metrics/train.json"),
     )
-    write_json(metrics, Path("metrics/train.json"))

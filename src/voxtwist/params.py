@@ -72,17 +72,20 @@ class Train(Settings):
     new_rows_learning_rate: PositiveFloat
     weight_decay: NonNegative
     warmup_ratio: Ratio
+    warmup_steps: Annotated[int, Field(ge=0)] | None
     min_lr_ratio: Ratio
     max_grad_norm: PositiveFloat
     batch_tokens: PositiveInt
-    accumulation: PositiveInt
+    step_tokens: PositiveInt | None
+    batching: Literal["packed", "padded", "length_grouped"]
     freeze: Annotated[
-        str, Field(pattern=r"^(none|text_embeddings|all_but_new|lower_layers:[1-9]\d*)$")
+        str, Field(pattern=r"^(none|text_embeddings|all_but_new|(lower_layers|lora):[1-9]\d*)$")
     ]
     speech_weight: PositiveFloat
     restrict_speech: bool
     precision: Literal["auto", "fp32", "bf16"]
     gradient_checkpointing: bool
+    torch_compile: bool
     eval_steps: PositiveInt
     eval_samples: PositiveInt | None
     log_steps: PositiveInt
@@ -102,6 +105,7 @@ class Generate(Settings):
 
 class EvaluateText(Settings):
     suites: list[str]
+    datasets: str | None
     limit: PositiveInt | None
     batch_size: PositiveInt
     bootstrap: PositiveInt
@@ -119,6 +123,8 @@ class EvaluateSpeech(Settings):
     taught: Annotated[int, Field(ge=0)]
     asr: str
     mos: Literal["dnsmos", "none"]
+    utmos: str | None
+    voice: str | None
     bootstrap: PositiveInt
 
 

@@ -13,6 +13,7 @@ FROZEN = {
     "text_embeddings": ["text_rows"],
     "all_but_new": ["text_rows", "layers", "norm"],
     "lower_layers:2": ["text_rows", "layers.0.", "layers.1."],
+    "lora:2": ["text_rows", "base_layer", "norm"],
 }
 
 
@@ -21,7 +22,7 @@ def train_a_little(model):
         [p for p in model.parameters() if p.requires_grad], lr=0.1, weight_decay=0.5
     )
     ids = torch.arange(40).unsqueeze(0)
-    for _ in range(2):
+    for _ in range(3):
         hidden = model.get_decoder()(input_ids=ids).last_hidden_state
         head = model.get_output_embeddings()
         logits = hidden @ torch.cat([head.text_rows, head.new_rows]).T
@@ -41,9 +42,12 @@ def test_frozen_tensors_stay_bit_identical_and_all_others_move(model, variant):
         assert torch.equal(before[name], parameter) == frozen, name
 
 
-def test_joined_weights_give_a_plain_model_with_the_same_outputs(model):
-    plain = type(model)(model.config).eval()
+@pytest.mark.parametrize("variant", FROZEN)
+def test_joined_weights_give_a_plain_model_with_the_same_outputs(model, variant):
+    model.double()
+    plain = type(model)(model.config).double().eval()
     split_tables(model, TEXT)
+    freeze(model, variant)
     train_a_little(model)
     plain.load_state_dict(joined_state_dict(model), strict=not model.config.tie_word_embeddings)
     plain.tie_weights()

@@ -1,4 +1,4 @@
-"""Users' mistakes on the terminal: one red line instead of a stack trace."""
+"""What a user is told on the terminal in one line instead of a stack trace."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,13 +7,20 @@ from rich.console import Console
 from rich.text import Text
 
 from voxtwist.errors import VoxtwistError
+from voxtwist.training.stop import Stopped
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Print a VoxtwistError as one line on stderr and exit with code 1."""
+    """Print a VoxtwistError as one line on stderr and exit with code 1.
+
+    A training that was asked to stop says so, and exits with its own code.
+    """
     try:
         yield
     except VoxtwistError as error:
         Console(stderr=True, soft_wrap=True).print(Text(f"error: {error}", style="bold red"))
         raise SystemExit(1) from None
+    except Stopped as stop:
+        Console(stderr=True, soft_wrap=True).print(Text(stop.message, style="bold yellow"))
+        raise

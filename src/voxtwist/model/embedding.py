@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from voxtwist.model.lora import merged
+
 
 class SplitTable(nn.Module):
     """A (vocabulary, width) table held as text rows (text_size, width) and new rows.
@@ -52,13 +54,17 @@ def split_tables(model: PreTrainedModel, text_size: int) -> tuple[SplitTable, Sp
 
 
 def joined_state_dict(model: PreTrainedModel) -> dict[str, Tensor]:
-    """The state of a split model under the names that a plain checkpoint has, untouched by ties."""
+    """The state of a split model under the names that a plain checkpoint has, untouched by ties.
+
+    Adapters are merged into their layers.
+    """
     state: dict[str, Tensor] = {}
     for name, module in model.named_modules(remove_duplicate=False):
         if isinstance(module, SplitTable):
             state[f"{name}.weight"] = module.join()
-    return state | {
+    state |= {
         name: tensor
         for name, tensor in model.state_dict().items()
         if not name.endswith((".text_rows", ".new_rows"))
     }
+    return merged(model, state)

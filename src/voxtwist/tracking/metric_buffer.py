@@ -25,14 +25,27 @@ class MetricBuffer:
     """
 
     def __init__(
-        self, client: MlflowClient, run_id: str, spool: Path, *, interval: float = 5.0
+        self,
+        client: MlflowClient,
+        run_id: str,
+        spool: Path,
+        *,
+        only_later_steps: bool = False,
+        interval: float = 5.0,
     ) -> None:
-        """`interval`: seconds between two batches."""
+        """
+        Args:
+            only_later_steps: leave out steps of a metric that the run has already. A training that
+                goes on from a saved state takes the steps behind it a second time.
+            interval: seconds between two batches.
+        """
         self._client = client
         self._run_id = run_id
         self._spool = spool
         self._interval = interval
         self._pending = _read(spool)
+        self._only_later_steps = only_later_steps
+        self._last_steps: dict[str, int] = {}
         self._guard = threading.Lock()
         self._closing = threading.Event()
         self._problem: Exception | None = None
@@ -43,8 +56,23 @@ class MetricBuffer:
         """Queue metrics of one step; characters that MLflow refuses in names become `_`."""
         now = int(time.time() * 1000)
         rows = [Metric(clean(name), float(value), now, step) for name, value in metrics.items()]
+        if self._only_later_steps:
+            rows = [row for row in rows if step > self._last_step(row.key)]
         with self._guard:
             self._pending.extend(rows)
+
+    def keep(self) -> None:
+        """Write what is not sent yet into the spool, where a kill does not reach it.
+
+        What is sent as well, then or later, is the same row in MLflow.
+        """
+        with self._guard:
+            left = list(self._pending)
+        self._spool.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = self._spool.with_suffix(".new")
+        rows = [[metric.key, metric.value, metric.timestamp, metric.step] for metric in left]
+        unfinished.write_text(json.dumps(rows))
+        unfinished.replace(self._spool)
 
     def close(self, timeout: float = 60.0) -> None:
         """Send what is left, waiting at most `timeout` seconds; keep the rest in the spool."""
@@ -55,9 +83,7 @@ class MetricBuffer:
         if not left:
             self._spool.unlink(missing_ok=True)
             return
-        self._spool.parent.mkdir(parents=True, exist_ok=True)
-        rows = [[metric.key, metric.value, metric.timestamp, metric.step] for metric in left]
-        self._spool.write_text(json.dumps(rows))
+        self.keep()
         log.warning(
             "MLflow did not take %d metrics of run %s (%s): they are kept in %s and will be sent "
             "when the run is next opened",
@@ -66,6 +92,14 @@ class MetricBuffer:
             self._problem or "no answer yet",
             self._spool,
         )
+
+    def _last_step(self, name: str) -> int:
+        """The last step of a metric that the run had when this buffer was opened, -1 for none."""
+        if name not in self._last_steps:
+            sent = self._client.get_metric_history(self._run_id, name)
+            spooled = [row for row in _read(self._spool) if row.key == name]
+            self._last_steps[name] = max((row.step for row in [*sent, *spooled]), default=-1)
+        return self._last_steps[name]
 
     def _work(self) -> None:
         last = False

@@ -52,15 +52,22 @@ class Run:
 
     store: Store
     id: str
+    continued: bool = False  # an interrupted training: steps that it has logged stay as they are
     metrics: MetricBuffer = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         spool = self.store.spool / f"{self.id}.json"
-        self.metrics = MetricBuffer(self.store.client, self.id, spool)
+        self.metrics = MetricBuffer(
+            self.store.client, self.id, spool, only_later_steps=self.continued
+        )
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Queue metrics of one step. Returns at once and never raises for want of a server."""
         self.metrics.add(metrics, step)
+
+    def keep_metrics(self) -> None:
+        """From here on, no kill loses what has been logged so far."""
+        self.metrics.keep()
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Log settings once; nested mappings become dotted names (`train.learning_rate`)."""
@@ -119,8 +126,8 @@ def training_run(
 ) -> Iterator[Run]:
     """A run around the training of one model, with system metrics.
 
-    Ends as FINISHED, as FAILED when the body raises, as KILLED on SIGTERM and Ctrl-C. SIGTERM
-    raises `Terminated` in the body.
+    Ends as FINISHED, as FAILED when the body raises, as KILLED when it exits (`SystemExit`), on
+    SIGTERM and on Ctrl-C. SIGTERM raises `Terminated` in the body.
 
     Args:
         name: see `run_name`.
@@ -128,7 +135,7 @@ def training_run(
         parent: id of the run that this one is shown under, for example a sweep's.
         run_id: continue this interrupted run instead of starting one; its params stay.
     """
-    run = Run(store, run_id or _create(store, name, parent))
+    run = Run(store, run_id or _create(store, name, parent), continued=run_id is not None)
     monitor = SystemMetricsMonitor(run.id, resume_logging=True, tracking_uri=store.uri)
     status = "FAILED"
     try:
@@ -142,7 +149,7 @@ def training_run(
             monitor.start()
             yield run
         status = "FINISHED"
-    except (KeyboardInterrupt, Terminated):
+    except (KeyboardInterrupt, SystemExit):
         status = "KILLED"
         raise
     finally:

@@ -8,7 +8,10 @@ import torch
 from torch import Tensor
 
 from voxtwist.data.index import TokenIndex
-from voxtwist.data.packing import pack
+from voxtwist.data.packing import pack, pad
+from voxtwist.params import Train
+
+IGNORE = -100
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,7 @@ class Batch:
     """Samples end to end in one row.
 
     Attributes:
-        input_ids, labels: int64 (1, T). The first label of each sample is -100.
+        input_ids, labels: int64 (1, T). The first label of each sample is -100, and so is padding.
         position_ids: int64 (1, T), from 0 in every sample.
         boundaries: int32 (samples + 1,), on the CPU: where samples start, and T.
     """
@@ -34,13 +37,23 @@ class Batch:
         return Batch(ids, labels, positions, self.boundaries)
 
 
-def read_batch(index: TokenIndex, samples: np.ndarray) -> Batch:
-    """Join samples of an index into one row."""
+def read_batch(index: TokenIndex, samples: np.ndarray, padded: bool = False) -> Batch:
+    """Join samples of an index into one row, each `padded` to the longest if asked for."""
     rows = [index.read(int(sample)) for sample in samples]
-    lengths = [len(row["input_ids"]) for row in rows]
     # No sample is predicted from the one before it; prompts are -100 there anyway.
     for row in rows:
-        row["labels"][0] = -100
+        row["labels"][0] = IGNORE
+    if padded:
+        longest = max(len(row["input_ids"]) for row in rows)
+        # Behind the sample, where causal attention does not look back at it: any id will do.
+        rows = [
+            {
+                "input_ids": _fill(row["input_ids"], longest, int(row["input_ids"][-1])),
+                "labels": _fill(row["labels"], longest, IGNORE),
+            }
+            for row in rows
+        ]
+    lengths = [len(row["input_ids"]) for row in rows]
     joined = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
     return Batch(
         input_ids=torch.from_numpy(joined["input_ids"]).unsqueeze(0),
@@ -50,25 +63,54 @@ def read_batch(index: TokenIndex, samples: np.ndarray) -> Batch:
     )
 
 
+def _fill(values: np.ndarray, length: int, value: int) -> np.ndarray:
+    return np.pad(values, (0, length - len(values)), constant_values=value)
+
+
 def plan_steps(
-    index: TokenIndex, budget: int, per_step: int, epochs: float, max_steps: int | None, seed: int
+    lengths: np.ndarray, settings: Train, processes: int, seed: int
 ) -> list[list[np.ndarray]]:
-    """The packed rows of every optimizer step of a training, all processes together.
+    """The rows of every optimizer step of a training, all processes together.
+
+    A step holds about `step_tokens`, the last one of an epoch what is left, and always a multiple
+    of `processes` rows. `epochs` passes over the data; a fraction takes the first part of one more.
 
     Args:
-        budget: tokens a row holds.
-        per_step: rows of an optimizer step: processes times accumulation. The last step of an
-            epoch takes what is left.
-        epochs: passes over the data; a fraction takes the first part of one more pass.
+        lengths: tokens of each sample, integers (N,).
     """
+    per_step = processes
+    if settings.step_tokens is not None:
+        per_step *= max(1, round(settings.step_tokens / (settings.batch_tokens * processes)))
     steps: list[list[np.ndarray]] = []
-    full, fraction = divmod(epochs, 1)
+    full, fraction = divmod(settings.epochs, 1)
     for epoch in range(int(full) + (fraction > 0)):
-        rows = pack(np.asarray(index.lengths), budget, seed + epoch)
+        rows = plan_rows(lengths, settings, seed + epoch)
         if epoch == int(full):
             rows = rows[: max(1, round(len(rows) * fraction))]
         steps += [rows[i : i + per_step] for i in range(0, len(rows), per_step)]
-    return steps[:max_steps]
+    steps = steps[: settings.max_steps]
+    return [share(step, processes) for step in steps]
+
+
+def plan_rows(lengths: np.ndarray, settings: Train, seed: int) -> list[np.ndarray]:
+    """Every sample once, in rows as `batching` says."""
+    if settings.batching == "packed":
+        return pack(lengths, settings.batch_tokens, seed)
+    return pad(lengths, settings.batch_tokens, seed, settings.batching == "length_grouped")
+
+
+def share(rows: list[np.ndarray], processes: int) -> list[np.ndarray]:
+    """Halve the rows of most samples until every process has as many rows as the others.
+
+    Samples that cannot be shared out, fewer than there are processes, are left out.
+    """
+    rows = list(rows)
+    while len(rows) % processes:
+        most = max(range(len(rows)), key=lambda row: len(rows[row]))
+        if len(rows[most]) == 1:
+            return rows[: len(rows) // processes * processes]
+        rows[most : most + 1] = np.array_split(rows[most], 2)
+    return rows
 
 
 def every_batch(index: TokenIndex, budget: int, limit: int | None) -> Iterator[Batch]:

@@ -42,8 +42,13 @@ def build_optimizer(model: nn.Module, settings: Train) -> torch.optim.AdamW:
 def build_schedule(
     optimizer: torch.optim.Optimizer, steps: int, settings: Train
 ) -> torch.optim.lr_scheduler.LambdaLR:
-    """Linear warm-up over `warmup_ratio` of the steps, then a cosine down to `min_lr_ratio`."""
-    warmup = max(1, round(settings.warmup_ratio * steps))
+    """Linear warm-up, then a cosine down to `min_lr_ratio`.
+
+    The warm-up takes `warmup_steps`, or where that is None `warmup_ratio` of the steps.
+    """
+    warmup = settings.warmup_steps
+    if warmup is None:
+        warmup = max(1, round(settings.warmup_ratio * steps))
 
     def factor(step: int) -> float:
         if step < warmup:

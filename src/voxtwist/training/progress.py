@@ -8,7 +8,7 @@ from tqdm import tqdm
 class TrainingProgress:
     """Steps done, losses of text and speech, tokens a second, memory, and the time left."""
 
-    def __init__(self, steps: int, done: int) -> None:
+    def __init__(self, steps: int, done: int, show: bool = True) -> None:
         self._bar = tqdm(
             total=steps,
             initial=done,
@@ -16,6 +16,7 @@ class TrainingProgress:
             unit="step",
             mininterval=5,
             dynamic_ncols=True,
+            disable=not show,
         )
 
     def __enter__(self) -> "TrainingProgress":

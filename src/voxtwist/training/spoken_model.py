@@ -30,6 +30,9 @@ class SpokenModel(nn.Module):
             model.gradient_checkpointing_enable({"use_reentrant": False})
         _, head = split_tables(model, vocabulary.text_size)
         freeze(model, settings.freeze)
+        if settings.torch_compile:  # layer by layer: all of them share one compiled graph
+            for layer in model.get_decoder().layers:
+                layer.compile(dynamic=True)
         self.model, self.head = model, head
         self.restrict_speech = settings.restrict_speech
         # In v1 the end of the turn, a text id, ends the speech.

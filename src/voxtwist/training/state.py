@@ -41,12 +41,15 @@ class TrainingState:
         run_id: the MLflow run that goes on.
         before: evaluation metrics before the first step.
         best: those of the best checkpoint so far, with its `step`; empty before the first.
+        tokens, seconds: trained on and spent so far.
     """
 
     step: int = 0
     run_id: str | None = None
     before: dict[str, float] = field(default_factory=dict)
     best: dict[str, float] = field(default_factory=dict)
+    tokens: int = 0
+    seconds: float = 0.0
     model: dict[str, Tensor] = field(default_factory=dict)
     optimizer: dict[str, Any] = field(default_factory=dict)
     schedule: dict[str, Any] = field(default_factory=dict)

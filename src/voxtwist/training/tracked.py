@@ -2,9 +2,9 @@
 
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import voxtwist
+from voxtwist.files import write_json
 from voxtwist.params import Params
 from voxtwist.tracking import lineage
 from voxtwist.tracking.hashes import pipeline_md5
@@ -13,17 +13,18 @@ from voxtwist.tracking.store import home, open_store
 from voxtwist.training.state import StateFolder, code_fingerprint, fingerprint
 from voxtwist.training.train import train
 
+# They say how far a training gets before it is interrupted, not what comes out of it.
+_OF_THIS_PROCESS = {"max_hours", "save_steps"}
+
 
 def train_tracked(
-    params: Params, root: Path, start: Path, splits: Path, best: Path, last: Path
-) -> dict[str, Any]:
+    params: Params, root: Path, start: Path, splits: Path, best: Path, last: Path, report: Path
+) -> None:
     """Train as `params.train` says, from `start` on the files of `splits`, into `best` and `last`.
 
     Args:
         root: the project; the paths are relative to it.
-
-    Returns:
-        What `train` returns.
+        report: JSON file that gets what `train` returns.
     """
     data = {"raw": Path(params.data.raw), "base": Path("checkpoints/base"), "start": start}
     data |= {name: splits / f"{name}.jsonl" for name in ("train", "eval")}
@@ -31,17 +32,16 @@ def train_tracked(
     hashes = {name: pipeline_md5(root, str(path)) for name, path in data.items()}
     key = fingerprint(
         {
-            "settings": params.train.model_dump(),
+            "settings": params.train.model_dump(exclude=_OF_THIS_PROCESS),
             "seed": params.seed,
             "data": {name: hashes[name] for name in ("start", "train", "eval")},
             "code": code_fingerprint(Path(voxtwist.__file__).parent),
         }
     )
-    store = open_store(root, params.tracking.experiment)
 
     def open_run(run_id: str | None) -> AbstractContextManager[Run]:
         return training_run(
-            store,
+            open_store(root, params.tracking.experiment),
             run_name(params.preset, params.train.freeze, params.train.learning_rate, key),
             params=params.model_dump(),
             lineage=lineage.collect(root, {name: str(path) for name, path in data.items()}),
@@ -52,7 +52,7 @@ def train_tracked(
             run_id=run_id,
         )
 
-    return train(
+    result = train(
         start,
         data["train"],
         data["eval"],
@@ -63,3 +63,5 @@ def train_tracked(
         StateFolder(home(root) / ".scratch" / "train", key),
         open_run,
     )
+    if result["run_id"]:  # the main process
+        write_json(result, report)

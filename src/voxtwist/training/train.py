@@ -4,14 +4,15 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import DistributedDataParallelKwargs, gather_object, set_seed
 
 from voxtwist.data.index import TokenIndex
 from voxtwist.data.packing import utilisation
@@ -26,6 +27,8 @@ from voxtwist.training.precision import choose_precision
 from voxtwist.training.progress import TrainingProgress
 from voxtwist.training.spoken_model import SpokenModel
 from voxtwist.training.state import StateFolder, TrainingState
+from voxtwist.training.stop import Stopped, StopRequest
+from voxtwist.training.utilisation import mfu
 from voxtwist.vocabulary import SpeechVocabulary
 
 Metrics = dict[str, float]
@@ -37,6 +40,21 @@ class Run(Protocol):
     id: str
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None: ...
+
+    def keep_metrics(self) -> None:
+        """From here on, no kill loses what has been logged so far."""
+
+
+class NoRun:
+    """What the other processes of a distributed training log into."""
+
+    id = ""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        pass
+
+    def keep_metrics(self) -> None:
+        pass
 
 
 OpenRun = Callable[[str | None], AbstractContextManager[Run]]
@@ -57,22 +75,28 @@ def train(
 
     Args:
         states: a training that was killed goes on from here, with the same result.
-        open_run: opens the tracked run: a new one for None, or the one of that id again.
+        open_run: opens the tracked run: a new one for None, or the one of that id again. Of many
+            processes only the main one opens it.
 
     Returns:
-        `run_id`, `steps`, `tokens`, `seconds`, `precision`, and under `before`, `after` (the best
-        checkpoint: lowest `loss` on the evaluation split) and `last` the evaluation's
-        `loss_text`, `loss_speech` (nats a token), `accuracy_text`, `accuracy_speech`, `loss`; under
-        `last_step` the metrics of the last optimizer step's training samples.
+        `run_id` (empty but in the main process), `steps`, `tokens`, `seconds`, `precision`, and
+        under `before`, `after` (the best checkpoint: lowest `loss` on the evaluation split) and
+        `last` the evaluation's `loss_text`, `loss_speech` (nats a token), `accuracy_text`,
+        `accuracy_speech`, `loss`; under `last_step` the metrics of the last optimizer step's
+        training samples.
 
     Raises:
         VoxtwistError: a gradient that is not finite.
+        Stopped: SIGTERM came or `max_hours` are over; the state is saved, the next call goes on.
     """
     trainer = Trainer(start, train_file, eval_file, settings, seed, states)
-    with open_run(trainer.state.run_id) as run:
+    main = trainer.accelerator.is_main_process
+    with open_run(trainer.state.run_id) if main else nullcontext(NoRun()) as run:
         result = trainer.run(run)
         trainer.write(best, last)
-    states.remove()
+    trainer.accelerator.wait_for_everyone()
+    if main:
+        states.remove()
     return result
 
 
@@ -95,6 +119,8 @@ class Trainer:
         self.accelerator = Accelerator(
             mixed_precision="bf16" if self.precision == "bf16" else "no",
             cpu=device.type == "cpu",
+            # There are no buffers that differ between processes.
+            kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
         )
         self.tokenizer = load_tokenizer(start)
         self.module = SpokenModel(
@@ -102,12 +128,7 @@ class Trainer:
         )
         self.data, self.eval_data = TokenIndex.open(train_file), TokenIndex.open(eval_file)
         self.steps = plan_steps(
-            self.data,
-            settings.batch_tokens,
-            self.accelerator.num_processes * settings.accumulation,
-            settings.epochs,
-            settings.max_steps,
-            seed,
+            np.asarray(self.data.lengths), settings, self.accelerator.num_processes, seed
         )
         optimizer = build_optimizer(self.module, settings)
         self.schedule = build_schedule(optimizer, len(self.steps), settings)
@@ -118,8 +139,7 @@ class Trainer:
             self.schedule.load_state_dict(self.state.schedule)
             self.state.model, self.state.optimizer = {}, {}  # copied: free the memory
         self.model, self.optimizer = self.accelerator.prepare(self.module, optimizer)
-        self.tokens = 0
-        self.started = time.perf_counter()
+        self.start_clock()
 
     def run(self, run: Run) -> dict[str, Any]:
         settings, state = self.settings, self.state
@@ -129,8 +149,12 @@ class Trainer:
         used = utilisation(np.asarray(self.data.lengths), rows, settings.batch_tokens)
         run.log_metrics({"train/packing_utilisation": used})
         after, metrics = state.before, {}
-        self.started = time.perf_counter()
-        with TrainingProgress(len(self.steps), state.step) as progress:
+        self.start_clock()
+        main = self.accelerator.is_main_process
+        with (
+            TrainingProgress(len(self.steps), state.step, show=main) as progress,
+            StopRequest(settings.max_hours) as stop,
+        ):
             for step in range(state.step + 1, len(self.steps) + 1):
                 metrics = self.optimizer_step(step)
                 progress.update(step, metrics)
@@ -142,13 +166,17 @@ class Trainer:
                 if last or step % settings.eval_steps == 0:
                     after = self.evaluate(run, step)
                     self.keep_if_best(after, step)
-                if not last and step % settings.save_steps == 0:
+                stop_reason = None if last else self.agree(stop.reason)
+                if not last and (stop_reason or step % settings.save_steps == 0):
+                    run.keep_metrics()
                     self.save_state(step)
+                if stop_reason:
+                    raise Stopped(stop_reason, step, len(self.steps))
         return {
             "run_id": run.id,
             "steps": len(self.steps),
             "tokens": self.tokens,
-            "seconds": round(time.perf_counter() - self.started, 1),
+            "seconds": round(self.seconds, 1),
             "precision": self.precision,
             "before": state.before,
             "after": state.best,
@@ -159,17 +187,21 @@ class Trainer:
     def optimizer_step(self, step: int) -> Metrics:
         """Forward and backward over this process's rows of the step, then the update."""
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
-        batches = [read_batch(self.data, row) for row in self.steps[step - 1][rank::processes]]
+        padded = self.settings.batching != "packed"
+        rows = self.steps[step - 1][rank::processes]
+        batches = [read_batch(self.data, row, padded) for row in rows]
         weight = self.loss_weight(batches)
         sums: dict[str, Tally] = {}
-        for batch in batches:
-            with self.accelerator.autocast():
-                tallies = self.model(batch.to(self.accelerator.device))
-            loss = tallies["text"].nll + self.settings.speech_weight * tallies["speech"].nll
-            # DDP averages over processes; the weight is of all of them together.
-            self.accelerator.backward(loss * processes / weight)
+        for number, batch in enumerate(batches, start=1):
+            last = number == len(batches)  # gradients are exchanged once a step
+            with nullcontext() if last else self.accelerator.no_sync(self.model):
+                with self.accelerator.autocast():
+                    tallies = self.model(batch.to(self.accelerator.device))
+                loss = tallies["text"].nll + self.settings.speech_weight * tallies["speech"].nll
+                # DDP averages over processes; the weight is of all of them together.
+                self.accelerator.backward(loss * processes / weight)
             add_tallies(sums, tallies)
-            self.tokens += batch.input_ids.numel() * processes
+        self.tokens += sum(int(self.data.lengths[row].sum()) for row in self.steps[step - 1])
         norm = float(
             self.accelerator.clip_grad_norm_(
                 [p for p in self.model.parameters() if p.requires_grad],
@@ -184,14 +216,33 @@ class Trainer:
         self.optimizer.step()
         self.schedule.step()
         self.optimizer.zero_grad()
-        return {
+        speed = (self.tokens - self.state.tokens) / (time.perf_counter() - self.started)
+        metrics = {
             **summarise(reduce_tallies(sums, self.accelerator), self.settings.speech_weight),
             "gradient_norm": norm,
             "learning_rate": self.optimizer.param_groups[-1]["lr"],
             "new_rows_learning_rate": self.optimizer.param_groups[0]["lr"],
-            "tokens_per_second": self.tokens / (time.perf_counter() - self.started),
+            "tokens_per_second": speed,
             "memory_gb": memory_gb(),
         }
+        used = mfu(speed, self.module, processes)
+        return metrics if used is None else {**metrics, "mfu": used}
+
+    def start_clock(self) -> None:
+        """Seconds and tokens a second count from here, behind those of an interrupted training."""
+        self.tokens = self.state.tokens
+        self.started = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        return self.state.seconds + time.perf_counter() - self.started
+
+    def agree(self, reason: str | None) -> str | None:
+        """A reason to stop that any process has stops all of them at the same step."""
+        if self.accelerator.num_processes == 1:
+            return reason
+        reasons = gather_object([reason])
+        return next((reason for reason in reasons if reason), None)
 
     def loss_weight(self, batches: list[Batch]) -> float:
         """Supervised tokens of the step over all processes, speech ones times `speech_weight`."""
@@ -206,13 +257,14 @@ class Trainer:
         """Loss and top-1 accuracy of text and speech tokens on the evaluation split."""
         self.model.eval()
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
-        sums: dict[str, Tally] = {}
+        sums = {kind: Tally.empty(self.accelerator.device) for kind in ("text", "speech")}
         settings = self.settings
         batches = every_batch(self.eval_data, settings.batch_tokens, settings.eval_samples)
         for number, batch in enumerate(batches):
             if number % processes == rank:
                 with self.accelerator.autocast():
-                    add_tallies(sums, self.model(batch.to(self.accelerator.device)))
+                    # Not through DDP: processes may have different numbers of batches.
+                    add_tallies(sums, self.module(batch.to(self.accelerator.device)))
         self.model.train()
         metrics = summarise(reduce_tallies(sums, self.accelerator), settings.speech_weight)
         run.log_metrics({f"eval/{name}": value for name, value in metrics.items()}, step)
@@ -225,12 +277,18 @@ class Trainer:
                 self.module.save(self.states.best, self.tokenizer)
 
     def save_state(self, step: int) -> None:
-        self.state.step = step
-        self.state.model = self.module.state_dict()
-        self.state.optimizer = self.optimizer.state_dict()
-        self.state.schedule = self.schedule.state_dict()
         if self.accelerator.is_main_process:
-            self.states.save(self.state)
+            self.states.save(
+                replace(
+                    self.state,
+                    step=step,
+                    tokens=self.tokens,
+                    seconds=self.seconds,
+                    model=self.module.state_dict(),
+                    optimizer=self.optimizer.state_dict(),
+                    schedule=self.schedule.state_dict(),
+                )
+            )
 
     def write(self, best: Path, last: Path) -> None:
         if self.accelerator.is_main_process:

@@ -1,0 +1,236 @@
+"""Training steps, ours against a plain Hugging Face loop; a Markdown section on stdout.
+
+    python benchmarks/training.py [--quick]
+
+The plain way: samples right-padded to 1,024 (longer ones cut, which ours never does; both ways get
+the cut ones here, so that the tokens are the same), the model's own forward, all logits upcast to
+fp32, cross-entropy. Both ways: fp32 weights, AdamW, the layers of Qwen3-0.6B (eight of its 28) with
+its 155,776 rows, speech-like lengths. Each way is a process of its own, in turns.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+from transformers import Qwen3Config, Qwen3ForCausalLM
+
+from voxtwist import params
+from voxtwist.data.packing import pack, utilisation
+from voxtwist.model.freezing import freeze
+from voxtwist.training.batches import Batch
+from voxtwist.training.optimizer import build_optimizer
+from voxtwist.training.spoken_model import SpokenModel
+
+TEXT, ROWS, CODES = 151_673, 155_776, 4096
+LONGEST = 1024
+PROMPT = 60  # tokens without a label
+FREEZE = ["none", "text_embeddings", "lower_layers:4", "lora:16", "all_but_new"]
+
+
+class Vocabulary:
+    """What `SpokenModel` asks of a `SpeechVocabulary`, for Qwen3 in format v1.1."""
+
+    text_size = 151_669
+    speech_end = 151_672
+    code_offset = TEXT
+
+
+def lengths(count: int) -> np.ndarray:
+    """Like VoiceAssistant-400K: mean 834, most below 1,381, a longer tail."""
+    return np.random.default_rng(0).gamma(9.0, 834 / 9.0, count).astype(int).clip(200, LONGEST)
+
+
+def model_of(layers: int) -> Qwen3ForCausalLM:
+    torch.manual_seed(0)
+    return Qwen3ForCausalLM(
+        Qwen3Config(
+            vocab_size=ROWS, hidden_size=1024, intermediate_size=3072, num_hidden_layers=layers,
+            num_attention_heads=16, num_key_value_heads=8, head_dim=128, tie_word_embeddings=True,
+        )
+    )  # fmt: skip
+
+
+def sample(length: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """A prompt, a quarter as much text, and speech."""
+    text = PROMPT + (length - PROMPT) // 5
+    ids = torch.cat(
+        [torch.randint(0, 100_000, (text,)), torch.randint(TEXT, TEXT + CODES, (length - text,))]
+    )
+    labels = ids.clone()
+    labels[:PROMPT] = -100
+    return ids, labels
+
+
+def plain_steps(layers: int, samples: np.ndarray, rows: int) -> list[float]:
+    """Seconds of the steps of a padded loop, `rows` samples each."""
+    model = model_of(layers)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    times = []
+    for start in range(0, len(samples), rows):
+        batch = [sample(length) for length in samples[start : start + rows]]
+        ids = torch.zeros(len(batch), LONGEST, dtype=torch.long)
+        labels = torch.full_like(ids, -100)
+        mask = torch.zeros_like(ids)
+        for row, (row_ids, row_labels) in enumerate(batch):
+            ids[row, : len(row_ids)], labels[row, : len(row_ids)] = row_ids, row_labels
+            mask[row, : len(row_ids)] = 1
+        begun = time.perf_counter()
+        logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float()
+        cross_entropy(logits[:, :-1].reshape(-1, ROWS), labels[:, 1:].reshape(-1)).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        times.append(time.perf_counter() - begun)
+    return times
+
+
+def our_steps(layers: int, samples: np.ndarray, budget: int, freeze: str) -> list[float]:
+    """Seconds of the steps of our loop, a packed row each."""
+    settings = params.load().train.model_copy(
+        update={"freeze": freeze, "restrict_speech": False, "batch_tokens": budget}
+    )
+    model = SpokenModel(model_of(layers), Vocabulary(), settings)  # type: ignore[arg-type]
+    optimizer = build_optimizer(model, settings)
+    times = []
+    for row in pack(samples, budget, seed=0):
+        parts = [sample(int(samples[number])) for number in row]
+        own = [len(ids) for ids, _ in parts]
+        batch = Batch(
+            torch.cat([ids for ids, _ in parts]).unsqueeze(0),
+            torch.cat([labels for _, labels in parts]).unsqueeze(0),
+            torch.cat([torch.arange(n) for n in own]).unsqueeze(0),
+            torch.tensor([0, *np.cumsum(own)], dtype=torch.int32),
+        )
+        begun = time.perf_counter()
+        tallies = model(batch)
+        count = tallies["text"].count + tallies["speech"].count
+        ((tallies["text"].nll + tallies["speech"].nll) / count).backward()
+        learning = [p for p in model.parameters() if p.requires_grad]
+        nn.utils.clip_grad_norm_(learning, 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        times.append(time.perf_counter() - begun)
+    return times
+
+
+def measure(way: str, layers: int, count: int, rows: int, freeze: str) -> dict[str, float]:
+    """Useful tokens a second and peak memory (GB) of one way, in this process."""
+    samples = lengths(count)
+    times = (
+        plain_steps(layers, samples, rows)
+        if way == "plain"
+        else our_steps(layers, samples, rows * LONGEST, freeze)
+    )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    return {"tokens_per_second": int(samples.sum()) / sum(times), "peak_gb": peak}
+
+
+def optimizer_gb(freeze_variant: str) -> float:
+    """Memory of gradients and AdamW's two moments for the whole Qwen3-0.6B, computed on `meta`."""
+    from voxtwist.model.embedding import split_tables
+
+    with torch.device("meta"):
+        model = model_of(28)
+        split_tables(model, Vocabulary.text_size)
+        freeze(model, freeze_variant)
+    learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return learning * 4 * 3 / 1e9
+
+
+def split_of_time(layers: int, tokens: int) -> dict[str, float]:
+    """Seconds of forward and backward of the products alone, for one row of `tokens`."""
+
+    def product(n: int, k: int, m: int) -> float:
+        left, right = torch.randn(n, k), torch.randn(k, m)
+        left @ right
+        begun = time.perf_counter()
+        left @ right
+        return time.perf_counter() - begun
+
+    attention = product(tokens, 1024, 2048) + 2 * product(tokens, 1024, 1024)
+    attention += product(tokens, 2048, 1024)
+    mlp = 2 * product(tokens, 1024, 3072) + product(tokens, 3072, 1024)
+    head = product(tokens, 1024, ROWS)
+    return {
+        "projections of attention": 3 * layers * attention,
+        "MLP": 3 * layers * mlp,
+        "head, computed once more in the backward pass": 4 * head,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--measure", nargs=5, metavar=("WAY", "LAYERS", "COUNT", "ROWS", "FREEZE"))
+    arguments = parser.parse_args()
+    if arguments.measure:
+        way, layers, count, rows, freeze_variant = arguments.measure
+        print(json.dumps(measure(way, int(layers), int(count), int(rows), freeze_variant)))
+        return
+    layers, count, rows, rounds = (2, 4, 2, 1) if arguments.quick else (8, 8, 4, 2)
+
+    def run(way: str, freeze_variant: str) -> dict[str, float]:
+        command = [
+            sys.executable, __file__, "--measure", way, str(layers), str(count), str(rows),
+            freeze_variant,
+        ]  # fmt: skip
+        return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+
+    ways = {"plain": "none", "ours": "none", "ours, text rows frozen": "text_embeddings"}
+    measured: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, freeze_variant in ways.items():
+            measured[name].append(run(name.split(",")[0], freeze_variant))
+    median = {
+        name: {key: statistics.median(row[key] for row in rows_) for key in rows_[0]}
+        for name, rows_ in measured.items()
+    }
+    drawn = lengths(2000)
+    used = utilisation(drawn, pack(drawn, 4096, 0), 4096)
+    print("## Training\n")
+    print(
+        f"{layers} layers of Qwen3-0.6B's width, {ROWS:,} rows, {count} samples of "
+        f"{lengths(count).mean():.0f} tokens on average, {rows} × {LONGEST} tokens a step, fp32, "
+        f"{torch.get_num_threads()} threads, median of {rounds}. Useful tokens are those of the "
+        f"samples. Packing fills {used:.1%} of 4,096 tokens on 2,000 such lengths; padding to "
+        f"{LONGEST} {drawn.mean() / LONGEST:.1%}.\n"
+    )
+    print("| | useful tokens/s | against plain | peak memory, GB | against plain |")
+    print("|---|---|---|---|---|")
+    for name, row in median.items():
+        speed, peak = row["tokens_per_second"], row["peak_gb"]
+        plain = median["plain"]
+        print(
+            f"| {name} | {speed:.1f} | {speed / plain['tokens_per_second']:.2f} × | {peak:.1f} | "
+            f"{peak / plain['peak_gb']:.2f} × |"
+        )
+    tokens = rows * LONGEST
+    needed = split_of_time(layers, tokens)
+    total = tokens / median["ours"]["tokens_per_second"]
+    print(f"\nA step of ours takes {total:.1f} s for {tokens} tokens. Its matrix products alone:\n")
+    print("| part | seconds | share of the step |\n|---|---|---|")
+    for name, value in needed.items():
+        print(f"| {name} | {value:.2f} | {value / total:.0%} |")
+    print(
+        "\nGradients and AdamW's moments of the whole Qwen3-0.6B, by `train.freeze` (computed):\n"
+    )
+    print("| freeze | GB |\n|---|---|")
+    for variant in FREEZE:
+        print(f"| {variant} | {optimizer_gb(variant):.2f} |")
+    print(
+        "\nNot measured: an H100. 440 M weights in the layers and 160 M in the head make 3.6 GFLOP "
+        "a token; at 40 % of 989 TFLOP/s in bf16 that is 110,000 tokens a second, an hour for the "
+        "386 M tokens of an epoch.\n"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""Which samples a step holds, and that padding changes the work and not the loss."""
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from voxtwist import params
+from voxtwist.data.index import TokenIndex
+from voxtwist.model.base import load_model, load_tokenizer
+from voxtwist.training.batches import plan_rows, plan_steps, read_batch, share
+from voxtwist.training.spoken_model import SpokenModel
+from voxtwist.vocabulary import SpeechVocabulary
+
+TRAIN = params.load().train
+
+
+def settings_with(**changes):
+    return TRAIN.model_copy(update=changes)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(1, 300), min_size=1, max_size=60),
+    st.sampled_from(["packed", "padded", "length_grouped"]),
+    st.integers(1, 4),
+)
+def test_every_sample_is_in_one_row_and_rows_are_shared_evenly(lengths, batching, processes):
+    lengths = np.array(lengths)
+    plan = settings_with(batch_tokens=200, batching=batching, step_tokens=600, epochs=1.0)
+    rows = plan_rows(lengths, plan, seed=0)
+    assert sorted(np.concatenate(rows)) == list(range(len(lengths)))
+    for row in rows:
+        held = lengths[row].sum() if batching == "packed" else lengths[row].max() * len(row)
+        assert held <= 200 or len(row) == 1
+    steps = plan_steps(lengths, plan, processes, seed=0)
+    assert all(len(step) % processes == 0 for step in steps)
+    shared = np.concatenate([row for step in steps for row in step]) if steps[0] else []
+    assert len(set(shared)) == len(shared) > len(lengths) - processes
+
+
+def test_a_step_holds_the_same_samples_however_many_processes_share_it():
+    lengths = np.random.default_rng(0).integers(20, 60, 200)
+    plan = settings_with(batch_tokens=256, step_tokens=1024, epochs=1.0)
+    one, four = (plan_steps(lengths, plan, n, seed=3) for n in (1, 4))
+    assert [sorted(np.concatenate(step)) for step in one] == [
+        sorted(np.concatenate(step)) for step in four
+    ]
+
+
+def test_rows_of_one_sample_that_cannot_be_shared_are_left_out():
+    rows = share([np.array([0]), np.array([1]), np.array([2])], 2)
+    assert len(rows) == 2
+
+
+def test_grouping_by_length_pads_less():
+    lengths = np.random.default_rng(0).integers(10, 200, 2000)
+    padding = {}
+    for batching in ("padded", "length_grouped"):
+        rows = plan_rows(lengths, settings_with(batch_tokens=2000, batching=batching), seed=0)
+        padding[batching] = sum(lengths[row].max() * len(row) for row in rows) / lengths.sum()
+    assert padding["length_grouped"] < 1.1 < 1.4 < padding["padded"]
+
+
+def test_padded_packed_and_single_samples_have_the_same_loss(tiny_twist, splits):
+    index = TokenIndex.open(splits / "train.jsonl")
+    vocabulary = SpeechVocabulary.from_tokenizer(load_tokenizer(tiny_twist))
+    model = SpokenModel(load_model(tiny_twist), vocabulary, TRAIN)
+    samples = np.arange(7)
+
+    def loss(*batches):
+        tallies = [model(batch) for batch in batches]
+        return torch.stack(
+            [sum(t[kind].nll for t in tallies) / sum(t[kind].count for t in tallies)
+             for kind in ("text", "speech")]
+        )  # fmt: skip
+
+    with torch.no_grad():
+        alone = loss(*(read_batch(index, samples[i : i + 1]) for i in samples))
+        packed = loss(read_batch(index, samples))
+        padded_batch = read_batch(index, samples, padded=True)
+        padded = loss(padded_batch)
+    assert padded_batch.input_ids.shape[1] == 7 * index.lengths[:7].max()
+    torch.testing.assert_close(packed, alone, atol=0, rtol=1e-6)
+    torch.testing.assert_close(padded, alone, atol=0, rtol=1e-6)
