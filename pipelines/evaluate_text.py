@@ -1,4 +1,4 @@
-"""Stage `evaluate_text`: `evaluate_text.py twist`, then `evaluate_text.py sft --after twist`."""
+"""Stages `evaluate_text_*`: `evaluate_text.py twist`, `evaluate_text.py sft --after twist base`."""
 
 import argparse
 from pathlib import Path
@@ -10,7 +10,7 @@ from voxtwist.files import write_json
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("checkpoint", help="of checkpoints/")
-parser.add_argument("--after", help="the earlier checkpoint that it is compared with")
+parser.add_argument("--after", nargs=2, metavar=("BEFORE", "BASE"), help="what to compare it with")
 asked = parser.parse_args()
 output = Path("samples") / f"text_{asked.checkpoint}"
 
@@ -19,7 +19,8 @@ with one_line_errors():
     checkpoint, train = Path("checkpoints") / asked.checkpoint, Path("data/splits/train.jsonl")
     metrics = text_stage(settings, checkpoint, train, output)
     if asked.after:
-        before = Path("samples") / f"text_{asked.after}"
+        before, base = (Path("samples") / f"text_{name}" for name in asked.after)
         metrics["comparison"] = text_comparison(settings, before, output)
+        metrics["comparison_to_base"] = text_comparison(settings, base, output)
         log_text(Path(), settings, metrics, output)
     write_json(metrics, Path("metrics") / f"text_{asked.checkpoint}.json")

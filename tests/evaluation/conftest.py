@@ -1,5 +1,6 @@
 """A small corpus in the pipeline's own files, and references whose speech a person can check."""
 
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -30,6 +31,9 @@ class WordCodec:
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         return spoken(" ".join(WORDS[code] for code in codes))
+
+    def decode_many(self, utterances: Sequence[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
+        return enumerate(map(self.decode, utterances))
 
     @staticmethod
     def codes(text: str) -> np.ndarray:

@@ -12,8 +12,9 @@ from voxtwist import params
 from voxtwist.codec.audio import write_audio
 from voxtwist.codec.base import SpeechCodec
 from voxtwist.codec.files import write_speech_tokens
-from voxtwist.evaluation.asr import Transcriber
-from voxtwist.evaluation.mos import Dnsmos, Scores
+from voxtwist.evaluation.held_out import refuse_trained
+from voxtwist.evaluation.judges import Judges
+from voxtwist.evaluation.leak import Leak, measure_leak
 from voxtwist.evaluation.questions import HELD_OUT, TAUGHT, Reference, choose_questions
 from voxtwist.evaluation.speech_metrics import summarise
 from voxtwist.evaluation.statistics import Estimate
@@ -21,7 +22,7 @@ from voxtwist.evaluation.utterance import Utterance, measure
 from voxtwist.vocabulary import SpeechVocabulary, Spoken
 
 SAMPLES = "samples.jsonl"
-ENDED_BY_LENGTH = "ended by length"  # of `parse_generated`
+REAL_TIME_FACTOR = "real_time_factor"
 
 
 def evaluate_speech(
@@ -29,7 +30,7 @@ def evaluate_speech(
     train: Path,
     held_out: Path,
     codec: SpeechCodec,
-    transcriber: Transcriber,
+    judges: Judges,
     generation: params.Generate,
     settings: params.EvaluateSpeech,
     seed: int,
@@ -46,102 +47,87 @@ def evaluate_speech(
 
     Returns:
         Figures by names such as "heldout/numbers/wer"; and "real_time_factor", seconds of
-        generating and decoding for one second of speech.
+        generating and decoding for one second of speech, measured once.
 
     Raises:
-        VoxtwistError: a missing file or package.
+        VoxtwistError: a missing file, or a held-out question that was trained on.
     """
     from voxtwist.inference.generate import generate
     from voxtwist.model.base import load_model, load_tokenizer
 
     tokenizer = load_tokenizer(checkpoint)
     vocabulary = SpeechVocabulary.from_tokenizer(tokenizer)
-    references = [
-        *choose_questions(held_out, HELD_OUT, vocabulary, settings.samples, seed),
-        *choose_questions(train, TAUGHT, vocabulary, settings.taught, seed),
-    ]
+    new = choose_questions(held_out, HELD_OUT, vocabulary, settings.samples, seed)
+    refuse_trained(((str(held_out), reference.question) for reference in new), train)
+    references = [*new, *choose_questions(train, TAUGHT, vocabulary, settings.taught, seed)]
     model = load_model(checkpoint)
     started = time.perf_counter()
     questions = [reference.question for reference in references]
     answers = generate(model, tokenizer, questions, generation, seed, progress=True)
     waveforms = decode(codec, [answer.codes for answer in answers])
     elapsed = time.perf_counter() - started
+    texts = [answer.text.strip() for answer in answers]
+    leaks = measure_leak(model, tokenizer, questions, texts, generation.batch_size)
+    del model  # the judges may need its memory
     longest = round(generation.max_speech_seconds * codec.frame_rate_hz)
-    utterances = judge(references, answers, waveforms, codec, transcriber, settings.mos, longest)
+    utterances = judge(references, answers, leaks, waveforms, codec, judges, longest)
     write_samples(output, utterances, answers, waveforms, codec)
     figures = summarise(utterances, settings.bootstrap)
     spoken = sum(utterance.seconds for utterance in utterances)
     if spoken:
         factor = elapsed / spoken
-        figures["real_time_factor"] = Estimate(factor, factor, factor, len(utterances))
+        figures[REAL_TIME_FACTOR] = Estimate(factor, factor, factor, 1)
     return figures
 
 
 def decode(codec: SpeechCodec, utterances: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Waveforms at the codec's rate; an answer without codes has an empty one."""
-    return [
-        codec.decode(codes) if len(codes) else np.zeros(0, np.float32)
-        for codes in tqdm(utterances, "decoding", unit=" utterances", disable=None)
-    ]
+    waveforms = [np.zeros(0, np.float32)] * len(utterances)
+    audible = [i for i, codes in enumerate(utterances) if len(codes)]
+    decoded = codec.decode_many([utterances[i] for i in audible])
+    for i, waveform in tqdm(decoded, "decoding", len(audible), unit=" utterances", disable=None):
+        waveforms[audible[i]] = waveform
+    return waveforms
 
 
 def judge(
     references: Sequence[Reference],
     answers: Sequence[Spoken],
+    leaks: Sequence[Leak],
     waveforms: Sequence[np.ndarray],
     codec: SpeechCodec,
-    transcriber: Transcriber,
-    mos: str,
+    judges: Judges,
     longest: int,
 ) -> list[Utterance]:
     """Listen to the answers, and to the references' own speech through the same codec.
 
     Args:
         waveforms: the answers decoded, as by `decode`.
-        mos: "dnsmos" or "none".
-        longest: codes that an answer may have; one that has as many ran away, even if the
-            generation closed it in good form.
+        longest: see `measure`.
     """
-    reference_waveforms = decode(codec, [reference.codes for reference in references])
-    everything = [*waveforms, *reference_waveforms]
-    transcripts = transcriber.transcribe(everything, codec.sample_rate)
-    scores = (
-        opinions(everything, codec.sample_rate) if mos == "dnsmos" else [None] * 2 * len(answers)
-    )
     n = len(references)
+    reference_waveforms = decode(codec, [reference.codes for reference in references])
+    heard = judges.listen([*waveforms, *reference_waveforms], codec.sample_rate)
     numbers: dict[str, int] = {}
     utterances = []
     for i, (reference, answer) in enumerate(zip(references, answers, strict=True)):
         group = f"{reference.group}-{reference.part}"
         numbers[group] = numbers.get(group, 0) + 1
+        prompt = judges.prompt_voice
         utterances.append(
             measure(
                 f"{group}-{numbers[group]:02d}",
                 reference,
-                text=answer.text.strip(),
-                codes=answer.codes,
-                well_formed=answer.well_formed,
-                problem=answer.problem,
-                runaway=len(answer.codes) >= longest or answer.problem == ENDED_BY_LENGTH,
-                transcript=transcripts[i],
-                reference_transcript=transcripts[n + i],
+                answer,
+                leaks[i],
+                heard[i],
+                heard[n + i],
+                voice=heard[n + i].voice if prompt is None else prompt,
+                longest=longest,
                 frame_rate_hz=codec.frame_rate_hz,
-                mos=scores[i],
-                reference_mos=scores[n + i],
             )
         )
     return utterances
-
-
-def opinions(waveforms: Sequence[np.ndarray], rate: int) -> list[Scores | None]:
-    """DNSMOS of every waveform that is not empty."""
-    audible = [i for i, waveform in enumerate(waveforms) if len(waveform)]
-    scores: list[Scores | None] = [None] * len(waveforms)
-    for i, score in zip(
-        audible, Dnsmos().score([waveforms[i] for i in audible], rate), strict=True
-    ):
-        scores[i] = score
-    return scores
 
 
 def write_samples(
@@ -163,8 +149,12 @@ def write_samples(
 
 
 def as_metrics(figures: dict[str, Estimate]) -> dict[str, object]:
-    """metrics/speech.json: the figures by name, and below "intervals" [low, high, n] of each."""
+    """metrics/speech.json: the figures by name, and below "intervals" [low, high, n] of each.
+
+    The real-time factor is measured once, and has none.
+    """
+    measured = {name: e for name, e in figures.items() if name != REAL_TIME_FACTOR}
     return {
         **{name: estimate.value for name, estimate in figures.items()},
-        "intervals": {name: [e.low, e.high, e.n] for name, e in figures.items()},
+        "intervals": {name: [e.low, e.high, e.n] for name, e in measured.items()},
     }

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from voxtwist.evaluation.statistics import Estimate, mean, ratio
 from voxtwist.evaluation.utterance import Utterance
+from voxtwist.evaluation.wer import Errors
 
 
 def summarise(utterances: Sequence[Utterance], resamples: int) -> dict[str, Estimate]:
@@ -25,18 +26,24 @@ def _figures(rows: list[Utterance], resamples: int) -> Iterator[tuple[str, Estim
     def per_unit(above: Sequence[float], below: Sequence[float]) -> Estimate:
         return ratio(above, below, resamples)
 
-    yield "wer", per_unit([r.words.errors for r in rows], [r.words.length for r in rows])
-    yield (
-        "reference_wer",
-        per_unit(
-            [r.reference_words.errors for r in rows], [r.reference_words.length for r in rows]
-        ),
-    )
-    yield "cer", per_unit([r.characters.errors for r in rows], [r.characters.length for r in rows])
+    def errors(name: str) -> Estimate:
+        counts: list[Errors] = [getattr(row, name) for row in rows]
+        return per_unit([c.errors for c in counts], [c.length for c in counts])
+
+    yield "wer", errors("words")
+    yield "reference_wer", errors("reference_words")
+    yield "cer", errors("characters")
+    yield "reference_cer", errors("reference_characters")
     yield "text_exact", per_item([r.exact for r in rows])
     yield "text_chrf", per_item([r.chrf for r in rows])
     yield "well_formed", per_item([r.well_formed for r in rows])
+    yield "eos", per_item([r.ended for r in rows])
     yield "runaway", per_item([r.runaway for r in rows])
+    yield "out_of_span", per_item([r.out_of_span for r in rows])
+    read = [r for r in rows if r.text_tokens]
+    if read:
+        leaked = per_unit([r.leaked_mass for r in read], [r.text_tokens for r in read])
+        yield "leaked_mass", leaked
     yield "seconds", per_item([r.seconds for r in rows])
     yield (
         "codes_per_character",
@@ -48,11 +55,18 @@ def _figures(rows: list[Utterance], resamples: int) -> Iterator[tuple[str, Estim
     )
     yield "repetition", per_item([r.repetition for r in rows])
     yield "reference_repetition", per_item([r.reference_repetition for r in rows])
-    scored = [r.mos for r in rows if r.mos]
-    if scored:
-        yield "dnsmos", per_item([score.overall for score in scored])
-        yield "dnsmos_p808", per_item([score.p808 for score in scored])
-    scored = [r.reference_mos for r in rows if r.reference_mos]
-    if scored:
-        yield "reference_dnsmos", per_item([score.overall for score in scored])
-        yield "reference_dnsmos_p808", per_item([score.p808 for score in scored])
+    for name, values in _opinions(rows):
+        known = [value for value in values if value is not None]
+        if known:
+            yield name, per_item(known)
+
+
+def _opinions(rows: list[Utterance]) -> Iterator[tuple[str, list[float | None]]]:
+    """What only exists of audible answers, and of judges that were asked."""
+    yield "dnsmos", [r.mos and r.mos.overall for r in rows]
+    yield "dnsmos_p808", [r.mos and r.mos.p808 for r in rows]
+    yield "reference_dnsmos", [r.reference_mos and r.reference_mos.overall for r in rows]
+    yield "reference_dnsmos_p808", [r.reference_mos and r.reference_mos.p808 for r in rows]
+    yield "utmos", [r.utmos for r in rows]
+    yield "reference_utmos", [r.reference_utmos for r in rows]
+    yield "voice_similarity", [r.voice_similarity for r in rows]

@@ -1,28 +1,23 @@
-"""What a model knows in text, by lm-eval, with a table of every question for paired comparison."""
+"""What a model knows in text, by lm-eval, with a row for every question."""
 
-import json
+import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pyarrow.parquet as pq
-
-from voxtwist.data.files import rows_path
-from voxtwist.data.groups import hash_texts
 from voxtwist.errors import VoxtwistError
-from voxtwist.evaluation.statistics import PairedComparison, compare_paired
+from voxtwist.evaluation.held_out import refuse_trained
+from voxtwist.evaluation.text_table import Row
 
 if TYPE_CHECKING:
-    from lm_eval.tasks import TaskManager
+    from voxtwist.evaluation.suites import Suite
+    from voxtwist.evaluation.unitlm import UnitLM
 
-TASKS = Path(__file__).parent / "tasks"
-BUNDLED = {"trivia"}
-QUESTIONS = "questions.jsonl"
-Row = dict[str, Any]
-_DETAILS = ("configs", "versions", "n-shot", "config", "lm_eval_version", "transformers_version")
+_SOFTWARE = ("lm_eval", "transformers", "torch", "datasets")
+_DETAILS = ("configs", "versions", "n-shot", "n-samples", "config")
 
 
 @dataclass(frozen=True)
@@ -31,10 +26,12 @@ class TextResults:
 
     Attributes:
         metrics: by lm-eval's names, "trivia/acc" and "trivia/acc_stderr"; "…/n" questions; and
-            "…/leaked_mass", the mean probability of speech tokens where text answers are scored.
-        questions: one row a question: task, doc_id, doc_hash, question, prompt, target, response,
-            and the task's metrics.
-        details: of every suite, what lm-eval says of its tasks, versions and seeds.
+            "…/leaked_mass", the mean probability of speech tokens where text answers are scored
+            or generated.
+        questions: one row a question and answer filter, see `text_table`.
+        details: what must be the same for two results to be comparable: versions of the software,
+            the checkpoint's chat template and prefix, and of every suite its tasks as lm-eval
+            describes them, their versions, a whole prompt, and the seeds.
     """
 
     metrics: dict[str, float]
@@ -48,163 +45,130 @@ def evaluate_text(
     *,
     limit: int | None,
     batch_size: int,
+    datasets: Path | None = None,
+    train: Path | None = None,
+    tokenizer: str | None = None,
     mask_speech: bool = False,
     device: str | None = None,
 ) -> TextResults:
-    """Run lm-eval's suites on a checkpoint.
+    """Run suites on a checkpoint, which is loaded once.
 
     Multiple choice is scored by the likelihood of each answer after the task's plain prompt, which
     is as fair to a model that never saw the chat format as to one trained on it; generative tasks
-    are asked through the chat template.
+    are asked through the chat template, and letters are scored behind it, where the model's text
+    starts.
 
     Args:
-        suites: "trivia", or names of lm-eval's tasks and groups, whose data come from the hub.
+        suites: "trivia", "mmlu_redux_letters", or names of lm-eval's tasks and groups.
         limit: questions a task; None takes all.
+        datasets: see `load_suites`.
+        train: the training split, in which no question of any suite may be; None where the model
+            was trained elsewhere.
+        tokenizer: where the checkpoint has none of its own; see `UnitLM`.
         mask_speech: see `UnitLM`.
 
     Raises:
-        VoxtwistError: no checkpoint there, or an unknown suite.
+        VoxtwistError: no checkpoint there, an unknown suite or one without its data, or a question
+            that was trained on.
     """
     import torch
-    from lm_eval import simple_evaluate
-    from lm_eval.tasks import TaskManager
-
-    from voxtwist.evaluation.unitlm import UnitLM
 
     if not (checkpoint / "config.json").exists():
         raise VoxtwistError(f"{checkpoint} holds no checkpoint: config.json is missing")
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    manager = TaskManager(include_defaults=not BUNDLED.issuperset(suites), include_path=str(TASKS))
+    from voxtwist.evaluation.suites import load_suites
+    from voxtwist.evaluation.unitlm import UnitLM
+
+    loaded = load_suites(suites, datasets)
+    if train:
+        for suite in loaded:
+            refuse_trained(suite.questions(), train)
     model = UnitLM(
         str(checkpoint),
+        tokenizer=tokenizer,
         mask_speech=mask_speech,
         batch_size=batch_size,
         device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
     )
     metrics: dict[str, float] = {}
     questions: list[Row] = []
-    details: dict[str, Any] = {}
-    for suite in suites:
-        tasks, generative = _load(manager, suite)
-        model.reset_leaked_mass()
-        results = simple_evaluate(
-            model, tasks=tasks, task_manager=manager, limit=limit, apply_chat_template=generative
-        )
+    details: dict[str, Any] = {
+        "checkpoint": str(checkpoint),
+        "software": {name: version(name) for name in _SOFTWARE},
+        "chat_template_sha256": _sha256(model.tokenizer.chat_template),
+        "mask_speech": mask_speech,
+        "suites": {},
+    }
+    for suite in loaded:
+        results = _run(model, suite, limit)
         metrics |= _flat(results)
-        if not generative:
-            metrics[f"{suite}/leaked_mass"] = model.leaked_mass
-        for task, samples in results["samples"].items():
-            questions += [_question(task, sample) for sample in samples]
-        details[suite] = {name: results[name] for name in _DETAILS}
+        if model.vocabulary:
+            metrics[f"{suite.name}/leaked_mass"] = model.leaked_mass
+        groups = suite.groups
+        rows = [
+            _question(suite.name, task, groups[task], sample)
+            for task, samples in results["samples"].items()
+            for sample in samples
+        ]
+        questions += rows
+        details["suites"][suite.name] = {name: results[name] for name in _DETAILS} | {
+            "asked_as_chat": suite.chat,
+            "answer_prefix": model.answer_prefix,
+            "first_prompt": rows[0]["prompt"],
+        }
     return TextResults(metrics, questions, details)
 
 
-def compare_text(
-    before: Sequence[Row], after: Sequence[Row], resamples: int
-) -> dict[str, PairedComparison]:
-    """Compare two tables of the same questions: one comparison for each "task/metric".
+def _run(model: "UnitLM", suite: "Suite", limit: int | None) -> Any:
+    from lm_eval import simple_evaluate
 
-    Raises:
-        VoxtwistError: the tables do not hold the same questions.
-    """
-    earlier = {_key(row): row for row in before}
-    if earlier.keys() != {_key(row) for row in after}:
-        raise VoxtwistError(
-            "the two models were not asked the same questions: run evaluate_text on both with the "
-            "same suites and limit"
-        )
-    pairs: dict[str, list[tuple[bool, bool]]] = {}
-    for row in after:
-        for name, value in row["metrics"].items():
-            pair = (bool(earlier[_key(row)]["metrics"][name]), bool(value))
-            pairs.setdefault(f"{row['task']}/{name}", []).append(pair)
-    return {
-        name: compare_paired([b for b, _ in rows], [a for _, a in rows], resamples)
-        for name, rows in pairs.items()
-    }
+    model.reset_leaked_mass()
+    model.answer_prefix = model.text_prefix() if suite.letters else ""
+    return simple_evaluate(model, tasks=suite.top, limit=limit, apply_chat_template=suite.chat)
 
 
-def refuse_trained(questions: Sequence[Row], split: Path) -> None:
-    """Make sure that no question was trained on.
-
-    Args:
-        split: the training split, SFT JSONL with its table of rows beside it.
-
-    Raises:
-        VoxtwistError: one was.
-    """
-    trained = hash_texts(pq.read_table(rows_path(split), columns=["question"])[0].to_pylist())
-    asked = hash_texts(row["question"] for row in questions)
-    for row, known in zip(questions, np.isin(asked, trained), strict=True):
-        if known:
-            raise VoxtwistError(
-                f"the suite {row['task']} asks {row['question']!r}, which is also in {split}: "
-                "leave it out of the training data"
-            )
-
-
-def write_results(folder: Path, results: TextResults) -> None:
-    """questions.jsonl and details.json."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in results.questions)
-    (folder / QUESTIONS).write_text("".join(lines), encoding="utf-8")
-    details = json.dumps(results.details, indent=2, default=str, ensure_ascii=False)
-    (folder / "details.json").write_text(details + "\n", encoding="utf-8")
-
-
-def read_questions(folder: Path) -> list[Row]:
-    """The table of questions that `write_results` wrote.
-
-    Raises:
-        VoxtwistError: it is not there.
-    """
-    path = folder / QUESTIONS
-    if not path.exists():
-        raise VoxtwistError(f"{path} is missing: run evaluate_text on the earlier checkpoint first")
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def _load(manager: "TaskManager", suite: str) -> tuple[list[Any], bool]:
-    """The suite's task or group, and whether its answers are generated."""
-    if suite not in manager.all_tasks:
-        raise VoxtwistError(
-            f"evaluate_text.suites names {suite!r}, which lm-eval does not know: "
-            "`voxtwist lm-eval ls tasks` lists what there is"
-        )
-    loaded = manager.load(suite)
-    tasks = list(loaded["tasks"].values())
-    group = loaded["groups"].get(suite)
-    generative = any(task.OUTPUT_TYPE == "generate_until" for task in tasks)
-    return ([group] if group else tasks), generative
+def _sha256(template: str | None) -> str | None:
+    return hashlib.sha256(template.encode()).hexdigest() if template else None
 
 
 def _flat(results: Any) -> dict[str, float]:
     """lm-eval's {"trivia": {"acc,none": 0.5}} as {"trivia/acc": 0.5}; filters keep their name."""
     flat: dict[str, float] = {}
-    for task, figures in results["results"].items():
+    for task, figures in [*results["results"].items(), *results.get("groups", {}).items()]:
         for name, value in figures.items():
             metric, comma, answer_filter = name.partition(",")
             if comma and isinstance(value, float):
-                suffix = "" if answer_filter == "none" else f"/{answer_filter}"
-                flat[f"{task}/{metric}{suffix}"] = value
-        if task in results["n-samples"]:
-            flat[f"{task}/n"] = results["n-samples"][task]["effective"]
+                flat[f"{task}/{metric}{_suffix(answer_filter)}"] = value
+        if "sample_len" in figures:
+            flat[f"{task}/n"] = figures["sample_len"]
     return flat
 
 
-def _question(task: str, sample: Row) -> Row:
-    suffix = "" if sample["filter"] == "none" else f"/{sample['filter']}"
+def _question(suite: str, task: str, groups: list[str], sample: Row) -> Row:
+    from voxtwist.evaluation.suites import question_text
+
+    suffix = _suffix(sample["filter"])
+    prompt = sample["arguments"][0][0]
     return {
+        "suite": suite,
+        "groups": groups,
         "task": task,
         "doc_id": sample["doc_id"],
         "doc_hash": sample["doc_hash"],
-        "question": sample["doc"].get("question", sample["arguments"][0][0]),
-        "prompt": sample["arguments"][0][0],
+        "question": question_text(sample["doc"], prompt),
+        "prompt": prompt,
         "target": sample["target"],
+        "generated": list(_generated(sample)),
         "response": sample["filtered_resps"],
         "metrics": {f"{name}{suffix}": float(sample[name]) for name in sample["metrics"]},
     }
 
 
-def _key(row: Row) -> tuple[str, int, str, str]:
-    return row["task"], row["doc_id"], row["doc_hash"], min(row["metrics"])
+def _generated(sample: Row) -> Iterator[str]:
+    """The whole answers, before the filter; none where likelihoods were compared."""
+    for responses in sample["resps"]:
+        yield from (response for response in responses if isinstance(response, str))
+
+
+def _suffix(answer_filter: str) -> str:
+    return "" if answer_filter == "none" else f"/{answer_filter}"

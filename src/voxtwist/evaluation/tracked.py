@@ -1,29 +1,37 @@
 """The evaluation stages as the pipeline runs them: measured, and logged into the model's run."""
 
 import json
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from voxtwist.codec.loading import load_codec
 from voxtwist.errors import VoxtwistError
-from voxtwist.evaluation.asr import load_transcriber
+from voxtwist.evaluation.judges import Judges
+from voxtwist.evaluation.letters import write_letters
+from voxtwist.evaluation.logged_model import log_model_metrics
 from voxtwist.evaluation.speech import as_metrics, evaluate_speech
-from voxtwist.evaluation.text import (
+from voxtwist.evaluation.text import TextResults, evaluate_text
+from voxtwist.evaluation.text_table import (
     compare_text,
-    evaluate_text,
+    questions_digest,
     read_questions,
-    refuse_trained,
-    write_results,
+    write_questions,
 )
+from voxtwist.files import write_json
 from voxtwist.params import Params
+from voxtwist.tracking.hashes import pipeline_md5
 from voxtwist.tracking.listening import write_listening_page
 from voxtwist.tracking.runs import Run, resume_run
 from voxtwist.tracking.store import open_store
 
+TEXT_DETAILS = "details.json"
+SFT = "sft"  # name of the fine-tuned model
+
 
 def text_stage(params: Params, checkpoint: Path, train: Path, output: Path) -> dict[str, Any]:
-    """Run the suites on a checkpoint; `output` gets the table of questions.
+    """Run the suites on a checkpoint; `output` gets the table of questions and the details.
 
     Args:
         train: the training split, in which no question may be.
@@ -33,11 +41,22 @@ def text_stage(params: Params, checkpoint: Path, train: Path, output: Path) -> d
     """
     settings = params.evaluate_text
     results = evaluate_text(
-        checkpoint, settings.suites, limit=settings.limit, batch_size=settings.batch_size
+        checkpoint,
+        settings.suites,
+        limit=settings.limit,
+        batch_size=settings.batch_size,
+        datasets=Path(settings.datasets) if settings.datasets else None,
+        train=train,
     )
-    refuse_trained(results.questions, train)
-    write_results(output, results)
+    write_text_results(output, results, settings.bootstrap)
     return results.metrics
+
+
+def write_text_results(output: Path, results: TextResults, resamples: int) -> None:
+    """questions.jsonl, details.json, and the CSV files of letter-scored suites."""
+    write_questions(output, results.questions)
+    write_letters(output, results.questions, resamples)
+    write_json(json.loads(json.dumps(results.details, default=str)), output / TEXT_DETAILS)
 
 
 def text_comparison(params: Params, before: Path, after: Path) -> dict[str, Any]:
@@ -50,11 +69,21 @@ def text_comparison(params: Params, before: Path, after: Path) -> dict[str, Any]
 
 def log_text(root: Path, params: Params, metrics: dict[str, Any], output: Path) -> None:
     """Log the fine-tuned model's text metrics, their change, and the table of questions."""
+    rows = read_questions(output)
+    suite_of = {name: row["suite"] for row in rows for name in (*row["groups"], row["task"])}
+    by_suite: dict[str, dict[str, float]] = {}
+    for name, value in metrics.items():
+        if isinstance(value, float | int):
+            level = max((n for n in suite_of if name.startswith(f"{n}/")), key=len, default="")
+            suite = suite_of.get(level, name.partition("/")[0])
+            by_suite.setdefault(suite, {})[f"text/{name}"] = value
     with model_run(root, params) as run:
+        for suite, figures in by_suite.items():
+            digest = questions_digest([row for row in rows if row["suite"] == suite])
+            log_model_metrics(run, SFT, figures, suite, digest)
         comparison = metrics["comparison"]
         run.log_metrics(
-            {f"text/{name}": value for name, value in metrics.items() if name != "comparison"}
-            | {f"text_change/{name}": change["difference"] for name, change in comparison.items()}
+            {f"text_change/{name}": change["difference"] for name, change in comparison.items()}
         )
         run.log_artifacts(output, "text")
 
@@ -72,7 +101,7 @@ def speech_stage(
         splits / "train.jsonl",
         splits / "eval.jsonl",
         load_codec(params.codec),
-        load_transcriber(params.evaluate_speech.asr),
+        Judges.load(params.evaluate_speech, params.codec.prompt_audio),
         params.generate,
         params.evaluate_speech,
         params.seed,
@@ -82,9 +111,14 @@ def speech_stage(
     with model_run(root, params) as run:
         title = run.store.client.get_run(run.id).info.run_name
         write_listening_page(output / "listening.html", output, metrics, title)
-        run.log_metrics({f"speech/{name}": figure.value for name, figure in figures.items()})
+        digest = pipeline_md5(root, str(splits / "eval.jsonl"))
+        log_model_metrics(run, SFT, _by_part(figures), "eval", digest)
         run.log_artifacts(output, "speech")
     return metrics
+
+
+def _by_part(figures: Mapping[str, Any]) -> dict[str, float]:
+    return {f"speech/{name}": figure.value for name, figure in figures.items()}
 
 
 def model_run(root: Path, params: Params) -> AbstractContextManager[Run]:

@@ -7,14 +7,19 @@ out of answers, and the probability that leaks to them is measured or masked.
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from lm_eval.api.registry import register_model
 from lm_eval.models.huggingface import HFLM
 from torch import Tensor
+from transformers import LogitsProcessor, LogitsProcessorList
 
-from voxtwist.vocabulary import SpeechVocabulary, speech_token
+from voxtwist.errors import VoxtwistError
+from voxtwist.evaluation.slamkit import import_slamkit, is_slamkit
+from voxtwist.vocabulary import MODALITY_TOKENS, SpeechVocabulary, speech_token
 
 
 @register_model("unitlm")
@@ -22,7 +27,9 @@ class UnitLM(HFLM):
     """A Hugging Face causal LM, with speech tokens or without.
 
     Args:
-        pretrained: folder or hub name.
+        pretrained: folder or hub name; also a `UnitLM` wrapper checkpoint, see `slamkit`.
+        tokenizer: where the checkpoint has none: the base model's for a wrapper checkpoint.
+        format, n_codes: of a wrapper checkpoint, see `import_slamkit`.
         mask_speech: give speech tokens no probability, in likelihoods and in generation.
         answer_prefix: what stands between a chat prompt and the answer. ``<text>`` puts a model
             trained in format v1.1 where it starts its text; it means nothing to other models.
@@ -32,11 +39,25 @@ class UnitLM(HFLM):
     def __init__(
         self,
         pretrained: str,
+        tokenizer: str | None = None,
         mask_speech: bool = False,
         answer_prefix: str = "",
+        format: str | None = None,
+        n_codes: int = 4096,
         **kwargs: Any,
     ) -> None:
-        super().__init__(pretrained, **{"enable_thinking": False} | kwargs)
+        settings = {"enable_thinking": False} | kwargs
+        if is_slamkit(Path(pretrained)):
+            if tokenizer is None:
+                raise VoxtwistError(
+                    f"{pretrained} is a UnitLM checkpoint, which has no tokenizer: give the base "
+                    "model's as tokenizer"
+                )
+            with TemporaryDirectory() as folder:
+                import_slamkit(Path(pretrained), Path(folder), tokenizer, format, n_codes)
+                super().__init__(folder, **settings)
+        else:
+            super().__init__(pretrained, tokenizer=tokenizer, **settings)
         self.mask_speech = mask_speech
         self.answer_prefix = answer_prefix
         self.vocabulary = None
@@ -50,8 +71,25 @@ class UnitLM(HFLM):
 
     @property
     def leaked_mass(self) -> float:
-        """Mean probability of ids behind the text vocabulary, over all scored answer tokens."""
+        """Mean probability of speech, over all answer tokens that were scored or generated.
+
+        In format v1, where speech follows text without a mark, the last step of a generated answer
+        is no leak but counts as one.
+        """
         return self._leaked.item() / max(self._scored, 1)
+
+    def text_prefix(self) -> str:
+        """``<text>`` if the model starts its answers with it, else nothing.
+
+        A model of format v1.1 says nothing of its answer before it.
+        """
+        if self.vocabulary is None or self.vocabulary.text_start is None:
+            return ""
+        self.answer_prefix = ""
+        prompt = self.apply_chat_template([{"role": "user", "content": "Hello!"}])
+        ids = torch.tensor([self.tok_encode(prompt)], device=self.device)
+        first = int(super()._model_call(ids)[0, -1].argmax())
+        return MODALITY_TOKENS[0] if first == self.vocabulary.text_start else ""
 
     def apply_chat_template(
         self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
@@ -85,17 +123,24 @@ class UnitLM(HFLM):
     def _select_cont_toks(self, logits: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         selected: Tensor = super()._select_cont_toks(logits, *args, **kwargs)
         if self.vocabulary:
-            self._leaked += selected[:, self.vocabulary.text_size :].exp().sum().double().cpu()
+            speech = selected[:, self._speech_ids(selected.shape[-1])]
+            self._leaked += speech.exp().sum().double().cpu()
             self._scored += len(selected)
         return selected
 
-    def _model_generate(self, *args: Any, **kwargs: Any) -> Tensor:
+    def _model_generate(self, context: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if self.vocabulary:
-            kwargs["eos_token_id"] = self._ends_of_text(self.vocabulary)
+            ends = self._ends_of_text(self.vocabulary)
+            speech = self._speech_ids(self.model.get_output_embeddings().weight.shape[0])
+            kwargs["eos_token_id"] = ends
             if self.mask_speech:
-                n_rows = self.model.get_output_embeddings().weight.shape[0]
-                kwargs["suppress_tokens"] = self._speech_ids(n_rows)
-        ids: Tensor = super()._model_generate(*args, **kwargs)
+                kwargs["suppress_tokens"] = speech
+            leak = _LeakedMass(speech, ends, context.shape[1])
+            kwargs["logits_processor"] = LogitsProcessorList([leak])
+        ids: Tensor = super()._model_generate(context, *args, **kwargs)
+        if self.vocabulary:
+            self._leaked += leak.mass
+            self._scored += leak.tokens
         return ids
 
     @staticmethod
@@ -103,3 +148,22 @@ class UnitLM(HFLM):
         if vocabulary.text_end is None or vocabulary.speech_start is None:  # v1: speech follows
             return [vocabulary.im_end, *range(vocabulary.code_offset, vocabulary.size)]
         return [vocabulary.im_end, vocabulary.text_end, vocabulary.speech_start]
+
+
+class _LeakedMass(LogitsProcessor):
+    """Sums the probability of speech at every generated token of answers that have not ended."""
+
+    def __init__(self, speech: list[int], ends: list[int], prompt_length: int) -> None:
+        self.speech = torch.tensor(speech)
+        self.ends = torch.tensor(ends)
+        self.prompt_length = prompt_length
+        self.mass = torch.zeros((), dtype=torch.float64)
+        self.tokens = 0
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Scores (B, vocabulary) of the next tokens, unchanged."""
+        ended = torch.isin(input_ids[:, self.prompt_length :].cpu(), self.ends).any(dim=1)
+        mass = scores.float().softmax(dim=-1)[:, self.speech.to(scores.device)].sum(dim=-1).cpu()
+        self.mass += mass[~ended].double().sum()
+        self.tokens += int((~ended).sum())
+        return scores

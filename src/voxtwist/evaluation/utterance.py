@@ -6,10 +6,13 @@ from typing import Any
 import numpy as np
 from sacrebleu import sentence_chrf
 
+from voxtwist.evaluation.judges import Heard
+from voxtwist.evaluation.leak import Leak
 from voxtwist.evaluation.mos import Scores
 from voxtwist.evaluation.normalise import normalise
 from voxtwist.evaluation.questions import Reference
 from voxtwist.evaluation.wer import Errors, character_errors, word_errors
+from voxtwist.vocabulary import Spoken
 
 _NGRAM = 4
 
@@ -23,13 +26,19 @@ class Utterance:
         text: what the model wrote; `transcript` is what the recogniser heard it say.
         words, characters: errors of the transcript against the model's own text. An answer that
             lacks its text or its speech is wholly wrong.
-        reference_transcript, reference_words: the same for the data's own speech, through the
-            codec: the ceiling of what can be reached.
+        reference_transcript, reference_words, reference_characters: the same for the data's own
+            speech, through the codec: the ceiling of what can be reached.
         exact: text equal to the reference answer, after normalisation.
         chrf: character n-gram F-score of the text against the reference answer, 0 to 100.
-        runaway: did not end by itself.
+        ended: closed its turn by itself, below the longest length.
+        runaway: did not.
+        out_of_span: tokens where their kind has no place, see `Spoken`.
+        leaked_mass: probability of speech codes summed over the `text_tokens` of the text.
         repetition: share of the codes' 4-grams that occurred before.
-        mos, reference_mos: of the two waveforms; None without speech, or when not asked for.
+        mos, reference_mos: DNSMOS of the two waveforms; None without speech, or when not asked for.
+        utmos, reference_utmos: UTMOS, likewise.
+        voice_similarity: cosine of the speaker's embedding with the prompt's, or where there is no
+            prompt, with that of the data's own speech; None likewise.
     """
 
     id: str
@@ -44,11 +53,16 @@ class Utterance:
     characters: Errors
     reference_transcript: str
     reference_words: Errors
+    reference_characters: Errors
     exact: bool
     chrf: float
     well_formed: bool
     problem: str | None
+    ended: bool
     runaway: bool
+    out_of_span: int
+    leaked_mass: float
+    text_tokens: int
     n_codes: int
     reference_n_codes: int
     seconds: float
@@ -56,6 +70,9 @@ class Utterance:
     reference_repetition: float
     mos: Scores | None
     reference_mos: Scores | None
+    utmos: float | None
+    reference_utmos: float | None
+    voice_similarity: float | None
 
     def as_row(self) -> dict[str, Any]:
         return asdict(self)
@@ -64,25 +81,30 @@ class Utterance:
 def measure(
     name: str,
     reference: Reference,
+    answer: Spoken,
+    leak: Leak,
+    heard: Heard,
+    reference_heard: Heard,
     *,
-    text: str,
-    codes: np.ndarray,
-    well_formed: bool,
-    problem: str | None,
-    runaway: bool,
-    transcript: str,
-    reference_transcript: str,
+    voice: np.ndarray | None,
+    longest: int,
     frame_rate_hz: int,
-    mos: Scores | None,
-    reference_mos: Scores | None,
 ) -> Utterance:
-    """Args: see `Utterance`; `codes` (T,) are the answer's speech."""
-    words, characters = word_errors(text, transcript), character_errors(text, transcript)
+    """Put together what is known of one answer.
+
+    Args:
+        heard, reference_heard: the answer's speech, and the data's own through the codec.
+        voice: the unit vector that the answer's voice should have.
+        longest: codes that an answer may have; one that has as many ran away, even if the
+            generation closed it in good form.
+    """
+    text, codes = answer.text.strip(), answer.codes
+    words = word_errors(text, heard.transcript)
+    characters = character_errors(text, heard.transcript)
     if not len(codes) or not normalise(text):
-        words, characters = (
-            Errors(words.length, words.length),
-            Errors(characters.length, characters.length),
-        )
+        words, characters = (Errors(e.length, e.length) for e in (words, characters))
+    similar = heard.voice is not None and voice is not None
+    runaway = len(codes) >= longest or not answer.ended
     return Utterance(
         id=name,
         group=reference.group,
@@ -91,23 +113,31 @@ def measure(
         question=reference.question,
         answer=reference.answer,
         text=text,
-        transcript=transcript,
+        transcript=heard.transcript,
         words=words,
         characters=characters,
-        reference_transcript=reference_transcript,
-        reference_words=word_errors(reference.answer, reference_transcript),
+        reference_transcript=reference_heard.transcript,
+        reference_words=word_errors(reference.answer, reference_heard.transcript),
+        reference_characters=character_errors(reference.answer, reference_heard.transcript),
         exact=normalise(text) == normalise(reference.answer),
         chrf=sentence_chrf(text, [reference.answer]).score,
-        well_formed=well_formed,
-        problem=problem,
+        well_formed=answer.well_formed,
+        problem=answer.problem,
+        ended=not runaway,
         runaway=runaway,
+        out_of_span=answer.out_of_span,
+        leaked_mass=leak.mass,
+        text_tokens=leak.tokens,
         n_codes=len(codes),
         reference_n_codes=len(reference.codes),
         seconds=len(codes) / frame_rate_hz,
         repetition=repeated_ngrams(codes),
         reference_repetition=repeated_ngrams(reference.codes),
-        mos=mos,
-        reference_mos=reference_mos,
+        mos=heard.mos,
+        reference_mos=reference_heard.mos,
+        utmos=heard.utmos,
+        reference_utmos=reference_heard.utmos,
+        voice_similarity=float(np.dot(heard.voice, voice)) if similar else None,
     )
 
 

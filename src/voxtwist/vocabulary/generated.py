@@ -24,12 +24,17 @@ class Spoken:
         codes: int64 speech codes (T,); of an answer that is not well formed, all codes there are.
         well_formed: text, then speech, then the end of the turn, every mark once and in order.
         problem: what is wrong, in words; None when well formed.
+        ended: there is an ``<|im_end|>``, the model's own or one that it was constrained to.
+        out_of_span: tokens that stand where their kind has no place: speech codes outside speech,
+            text outside text, control tokens that are no modality marks.
     """
 
     text: str
     codes: np.ndarray
     well_formed: bool
     problem: str | None
+    ended: bool = True
+    out_of_span: int = 0
 
 
 def parse_generated(
@@ -53,7 +58,23 @@ def parse_generated(
         codes=vocabulary.ids_to_codes(answer[is_speech]),
         well_formed=problem is None,
         problem=problem,
+        ended=bool(ends.size),
+        out_of_span=count_out_of_span(answer, is_text, is_speech, vocabulary),
     )
+
+
+def count_out_of_span(
+    answer: np.ndarray, is_text: np.ndarray, is_speech: np.ndarray, vocabulary: SpeechVocabulary
+) -> int:
+    """See `Spoken`; a span is open from its mark on (v1: speech from the first code on)."""
+    if vocabulary.marks is None:
+        in_speech = np.logical_or.accumulate(is_speech)
+        return int((~np.where(in_speech, is_speech, is_text)).sum())
+    text_start, text_end, speech_start, speech_end = vocabulary.marks
+    in_text = np.cumsum(answer == text_start) > np.cumsum(answer == text_end)
+    in_speech = np.cumsum(answer == speech_start) > np.cumsum(answer == speech_end)
+    in_place = is_text & in_text & ~in_speech | is_speech & in_speech & ~in_text
+    return int((~in_place & ~np.isin(answer, vocabulary.marks)).sum())
 
 
 def find_problem(

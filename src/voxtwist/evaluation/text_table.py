@@ -1,0 +1,77 @@
+"""The table of text questions: written, read, and compared in pairs between two checkpoints.
+
+A row is a question as one answer filter saw it: suite, groups (that the task is summed up in),
+task, doc_id, doc_hash, question, prompt, target, generated (whole answers), response (what the
+filter made of them, or the likelihoods) and metrics.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from voxtwist.errors import VoxtwistError
+from voxtwist.evaluation.statistics import PairedComparison, compare_paired
+
+QUESTIONS = "questions.jsonl"
+LETTERS = "_letters"  # ends the names of suites and tasks that are scored by letters
+Row = dict[str, Any]
+
+
+def write_questions(folder: Path, rows: Sequence[Row]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (folder / QUESTIONS).write_text("".join(lines), encoding="utf-8")
+
+
+def read_questions(folder: Path) -> list[Row]:
+    """The table that `write_questions` wrote.
+
+    Raises:
+        VoxtwistError: it is not there.
+    """
+    path = folder / QUESTIONS
+    if not path.exists():
+        raise VoxtwistError(f"{path} is missing: run evaluate_text on the earlier checkpoint first")
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def questions_digest(rows: Sequence[Row]) -> str:
+    """32 hex digits that change with the questions asked, whoever answers them."""
+    asked = sorted({(row["task"], row["doc_id"], row["doc_hash"]) for row in rows})
+    return hashlib.blake2b(json.dumps(asked).encode(), digest_size=16).hexdigest()
+
+
+def compare_text(
+    before: Sequence[Row], after: Sequence[Row], resamples: int
+) -> dict[str, PairedComparison]:
+    """Compare two tables of the same questions by all metrics that are right or wrong.
+
+    Returns:
+        A comparison for each "task/metric", and for each "group/metric" over all its questions.
+
+    Raises:
+        VoxtwistError: the tables do not hold the same questions.
+    """
+    earlier = {_key(row): row for row in before}
+    if earlier.keys() != {_key(row) for row in after}:
+        raise VoxtwistError(
+            "the two models were not asked the same questions: run evaluate_text on both with the "
+            "same suites and limit"
+        )
+    pairs: dict[str, list[tuple[float, float]]] = {}
+    for row in after:
+        for name, value in row["metrics"].items():
+            pair = (earlier[_key(row)]["metrics"][name], value)
+            for level in (*row["groups"], row["task"]):
+                pairs.setdefault(f"{level}/{name}", []).append(pair)
+    return {
+        name: compare_paired([b == 1 for b, _ in rows], [a == 1 for _, a in rows], resamples)
+        for name, rows in pairs.items()
+        if all(value in (0, 1) for pair in rows for value in pair)
+    }
+
+
+def _key(row: Row) -> tuple[str, int, str, str]:
+    return row["task"], row["doc_id"], row["doc_hash"], min(row["metrics"])
