@@ -30,6 +30,10 @@ def test_numbers_answers_are_right_different_and_short():
             month, day = said.split(" ", 1)
             assert month.capitalize() == date[1]
             assert ORDINALS[day] == int(date[2]) + 1
+        elif comparison := re.match(r"(.+) is more than (.+)", said):
+            more, less = (WORDS[comparison[i]] for i in (1, 2))
+            assert more > less
+            assert {more, less} == {int(n) for n in re.findall(r"\d+", question)}
         else:
             assert "days after" in said
             continue

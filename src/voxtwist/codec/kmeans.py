@@ -1,9 +1,8 @@
 """The embedded codec: k-means codes of short-time spectra, fitted on one voice in two minutes.
 
 A code is one of `n_codes` centroids in cepstral space, near to the frame and steady over time
-(`steady_codes`). The decoder, a small convolutional
-net, sees each code in its context (some 0.4 s) and predicts the magnitudes of a finer spectrogram,
-which Griffin-Lim turns into sound.
+(`steady_codes`). The decoder, a small convolutional net, sees each code in its context (some 0.4 s)
+and predicts the magnitudes of a finer spectrogram, which Griffin-Lim turns into sound.
 """
 
 import json
