@@ -17,7 +17,7 @@ from voxtwist.vocabulary import ChatFormat
 
 ROOT = Path(__file__).parents[2]
 
-# Runs the stage's script, and sends a signal to its own process right after a step.
+# Runs the stage's script, and sends a signal to its own processes right after a step.
 SIGNALLED = """
 import os, runpy, sys
 from voxtwist.training.train import Trainer
@@ -82,9 +82,13 @@ class Project:
             text=True,
         )
 
-    def train_until(self, signal: int, step: int) -> subprocess.CompletedProcess[str]:
-        """Start training; `signal` reaches the process right after that step."""
-        return self.train("-c", SIGNALLED, str(int(signal)), str(step))
+    def train_until(
+        self, signal: int, step: int, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Start training; `signal` reaches each of its processes right after that step."""
+        script = self.folder / "signalled.py"
+        script.write_text(SIGNALLED)
+        return self.train(script.name, str(int(signal)), str(step), **environment)
 
     def report(self) -> dict:
         return json.loads((self.folder / "metrics" / "train.json").read_text())

@@ -42,3 +42,19 @@ def test_two_processes_have_the_curve_of_one_at_the_same_global_batch(project, l
     done = two.train(VOXTWIST_LAUNCH=launch)
     assert done.returncode == 0, done.stderr[-3000:]
     assert_same_training(two, one)
+
+
+def test_stopped_and_killed_shards_go_on_sharded_and_on_one_device(project):
+    one, two = project("one"), project("two")
+    shards = {"VOXTWIST_LAUNCH": SHARDS + FREE_PORT}
+    assert one.train().returncode == 0
+    done = two.train_until(signal.SIGTERM, 2, **shards)
+    assert done.returncode == 75
+    assert done.stderr.count("stopped after step 2") == 1
+    assert two.train_until(signal.SIGKILL, 7, **shards).returncode == 1  # behind the state of 6
+    two.change(max_hours=1e-9)
+    assert two.train(**shards).returncode == 75
+    assert two.train().returncode == 75  # one device goes on from the state that two have saved
+    two.change(max_hours=None)
+    assert two.train(**shards).returncode == 0
+    assert_same_training(two, one)

@@ -8,7 +8,6 @@ import os
 from typing import Any
 
 from accelerate import Accelerator
-from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
@@ -41,10 +40,6 @@ def shard(module: SpokenModel, accelerator: Accelerator) -> None:
     fully_shard(module, mesh=mesh)
 
 
-def is_sharded(module: nn.Module) -> bool:
-    return any(isinstance(parameter, DTensor) for parameter in module.parameters())
-
-
 def whole(state: Any, keep: bool) -> Any:
     """A nested state with its sharded tensors gathered on the CPU; every process must call it.
 
@@ -61,7 +56,7 @@ def whole(state: Any, keep: bool) -> Any:
         if not isinstance(value, DTensor):
             return value
         if id(value) not in gathered:
-            tensor = value.detach().full_tensor()
+            tensor = value.full_tensor().detach()
             gathered[id(value)] = tensor.cpu() if keep else None
         return gathered[id(value)]
 

@@ -3,11 +3,10 @@
 import math
 import shutil
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,46 +20,20 @@ from voxtwist.data.packing import utilisation
 from voxtwist.errors import VoxtwistError
 from voxtwist.model.base import load_model, load_tokenizer
 from voxtwist.model.loss import Tally
+from voxtwist.model.twist import speech_mass
 from voxtwist.params import Train
 from voxtwist.training.batches import Batch, every_row, plan_steps, read_batch
 from voxtwist.training.metrics import add_tallies, memory_gb, reduce_tallies, summarise
 from voxtwist.training.optimizer import build_optimizer, build_schedule
 from voxtwist.training.precision import choose_precision
 from voxtwist.training.progress import TrainingProgress
+from voxtwist.training.run import Metrics, NoRun, OpenRun, Run
 from voxtwist.training.sharding import asked_to_shard, load_optimizer, shard, whole
 from voxtwist.training.spoken_model import SpokenModel
 from voxtwist.training.state import StateFolder, TrainingState
 from voxtwist.training.stop import Stopped, StopRequest
 from voxtwist.training.utilisation import mfu
 from voxtwist.vocabulary import SpeechVocabulary
-
-Metrics = dict[str, float]
-
-
-class Run(Protocol):
-    """What training needs of a tracked run."""
-
-    id: str
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None: ...
-
-    def keep_metrics(self) -> None:
-        """From here on, no kill loses what has been logged so far."""
-
-
-class NoRun:
-    """What the other processes of a distributed training log into."""
-
-    id = ""
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
-        pass
-
-    def keep_metrics(self) -> None:
-        pass
-
-
-OpenRun = Callable[[str | None], AbstractContextManager[Run]]
 
 
 def train(
@@ -89,7 +62,7 @@ def train(
         training samples.
 
     Raises:
-        VoxtwistError: a gradient that is not finite.
+        VoxtwistError: a gradient that is not finite, or fewer samples than devices.
         Stopped: SIGTERM came or `max_hours` are over; the state is saved, the next call goes on.
     """
     trainer = Trainer(start, train_file, eval_file, settings, seed, states)
@@ -127,14 +100,16 @@ class Trainer:
             kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
         )
         self.tokenizer = load_tokenizer(start)
-        self.module = SpokenModel(
-            load_model(start), SpeechVocabulary.from_tokenizer(self.tokenizer), settings
-        )
+        self.state = states.load() or TrainingState()
+        model = load_model(start)
+        if not self.state.step and self.accelerator.is_main_process:
+            self.start_speech_mass = speech_mass(model, self.tokenizer)
+        vocabulary = SpeechVocabulary.from_tokenizer(self.tokenizer)
+        self.module = SpokenModel(model, vocabulary, settings)
         self.data, self.eval_data = TokenIndex.open(train_file), TokenIndex.open(eval_file)
         self.steps = plan_steps(
             np.asarray(self.data.lengths), settings, self.accelerator.num_processes, seed
         )
-        self.state = states.load() or TrainingState()
         if self.state.step:
             self.module.load_state_dict(self.state.model)
         if self.sharded:
@@ -153,6 +128,8 @@ class Trainer:
         settings, state = self.settings, self.state
         if not state.step:
             state.run_id, state.before = run.id, self.evaluate(run, 0)
+            if self.accelerator.is_main_process:
+                run.log_metrics({"twist/speech_mass": self.start_speech_mass})
         rows = [row for step in self.steps for row in step]
         used = utilisation(np.asarray(self.data.lengths), rows, settings.batch_tokens)
         run.log_metrics({"train/packing_utilisation": used})
@@ -261,7 +238,8 @@ class Trainer:
         supervised = labels[labels != -100]
         speech = (supervised >= self.module.first_speech_label).sum()
         weight = len(supervised) - speech + self.settings.speech_weight * speech
-        return float(self.accelerator.reduce(weight.to(self.accelerator.device), "sum"))
+        total = float(self.accelerator.reduce(weight.to(self.accelerator.device), "sum"))
+        return total or 1.0  # nothing to learn in this step: its gradients are zero
 
     @torch.no_grad()
     def evaluate(self, run: Run, step: int) -> Metrics:
