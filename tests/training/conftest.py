@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[2]
 
 # Runs the stage's script, and sends a signal to its own processes right after a step.
 SIGNALLED = """
-import os, runpy, sys
+import os, sys
+from pathlib import Path
 from voxtwist.training.train import Trainer
 signal, at = int(sys.argv[1]), int(sys.argv[2])
 take_step = Trainer.optimizer_step
@@ -29,7 +30,7 @@ def optimizer_step(self, step):
         os.kill(os.getpid(), signal)
     return metrics
 Trainer.optimizer_step = optimizer_step
-runpy.run_path("pipelines/train.py", run_name="__main__")
+exec(Path("pipelines/train.py").read_text())
 """
 
 

@@ -120,6 +120,7 @@ class Trainer:
             load_optimizer(optimizer, self.state.optimizer)
             self.schedule.load_state_dict(self.state.schedule)
             self.state.model, self.state.optimizer = {}, {}  # copied: free the memory
+        self.module.train()
         self.model = self.module if self.sharded else self.accelerator.prepare(self.module)
         self.optimizer = self.accelerator.prepare(optimizer)
         self.start_clock()
