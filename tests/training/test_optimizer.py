@@ -69,7 +69,9 @@ def test_frozen_parameters_cost_no_optimizer_memory(tiny_twist):
         for parameter in model.parameters():
             parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
         optimizer.step()
-        moments = [state[m] for state in optimizer.state.values() for m in ("exp_avg", "exp_avg_sq")]
+        moments = [
+            state[m] for state in optimizer.state.values() for m in ("exp_avg", "exp_avg_sq")
+        ]
         held[variant] = sum(tensor.numel() for tensor in moments) // 2
     table = model.head
     layers = list(model.model.get_decoder().layers)
