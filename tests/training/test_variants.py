@@ -109,14 +109,14 @@ def test_checkpointing_computes_layers_again_and_changes_nothing(
     with pytest.raises(KeyboardInterrupt):
         trained(tiny_twist, splits, tmp_path / "again", KilledRun(), **settings)
     calls = []
-    layer = type(plain.module.model.get_decoder().layers[0])
-    forward = layer.forward
+    mlp = type(plain.module.model.get_decoder().layers[0].mlp)
+    forward = mlp.forward
 
     def counted(self, *arguments, **named):
         calls.append(self.training)
         return forward(self, *arguments, **named)
 
-    monkeypatch.setattr(layer, "forward", counted)
+    monkeypatch.setattr(mlp, "forward", counted)
     again = trained(tiny_twist, splits, tmp_path / "again", **settings)  # behind step 2
     rows = sum(len(step) for step in again.steps[2:4])
     assert calls.count(True) == 2 * rows * len(again.module.model.get_decoder().layers)
