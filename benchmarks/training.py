@@ -24,7 +24,9 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from voxtwist import params
 from voxtwist.data.packing import pack, utilisation
+from voxtwist.model.embedding import split_tables
 from voxtwist.model.freezing import freeze
+from voxtwist.model.loss import CHUNK, speech_and_text_loss
 from voxtwist.training.batches import Batch
 from voxtwist.training.optimizer import build_optimizer
 from voxtwist.training.spoken_model import SpokenModel
@@ -32,7 +34,7 @@ from voxtwist.training.spoken_model import SpokenModel
 TEXT, ROWS, CODES = 151_673, 155_776, 4096
 LONGEST = 1024
 PROMPT = 60  # tokens without a label
-FREEZE = ["none", "text_embeddings", "lower_layers:4", "lora:16", "all_but_new"]
+FREEZE = ["none", "text_embeddings", "lower_layers:2", "lora:16", "all_but_new"]
 
 
 class Vocabulary:
@@ -69,6 +71,17 @@ def sample(length: int) -> tuple[torch.Tensor, torch.Tensor]:
     return ids, labels
 
 
+def packed(own: list[int]) -> Batch:
+    """Samples of these lengths in one row."""
+    parts = [sample(length) for length in own]
+    return Batch(
+        torch.cat([ids for ids, _ in parts]).unsqueeze(0),
+        torch.cat([labels for _, labels in parts]).unsqueeze(0),
+        torch.cat([torch.arange(n) for n in own]).unsqueeze(0),
+        torch.tensor([0, *np.cumsum(own)], dtype=torch.int32),
+    )
+
+
 def plain_steps(layers: int, samples: np.ndarray, rows: int) -> list[float]:
     """Seconds of the steps of a padded loop, `rows` samples each."""
     model = model_of(layers)
@@ -101,14 +114,7 @@ def our_steps(layers: int, samples: np.ndarray, budget: int, freeze: str) -> lis
     optimizer = build_optimizer(model, settings)
     times = []
     for row in pack(samples, budget, seed=0):
-        parts = [sample(int(samples[number])) for number in row]
-        own = [len(ids) for ids, _ in parts]
-        batch = Batch(
-            torch.cat([ids for ids, _ in parts]).unsqueeze(0),
-            torch.cat([labels for _, labels in parts]).unsqueeze(0),
-            torch.cat([torch.arange(n) for n in own]).unsqueeze(0),
-            torch.tensor([0, *np.cumsum(own)], dtype=torch.int32),
-        )
+        batch = packed([int(samples[number]) for number in row])
         begun = time.perf_counter()
         tallies = model(batch)
         count = tallies["text"].count + tallies["speech"].count
@@ -135,8 +141,6 @@ def measure(way: str, layers: int, count: int, rows: int, freeze: str) -> dict[s
 
 def optimizer_gb(freeze_variant: str) -> float:
     """Memory of gradients and AdamW's two moments for the whole Qwen3-0.6B, computed on `meta`."""
-    from voxtwist.model.embedding import split_tables
-
     with torch.device("meta"):
         model = model_of(28)
         split_tables(model, Vocabulary.text_size)
@@ -145,8 +149,86 @@ def optimizer_gb(freeze_variant: str) -> float:
     return learning * 4 * 3 / 1e9
 
 
-def split_of_time(layers: int, tokens: int) -> dict[str, float]:
-    """Seconds of forward and backward of the products alone, for one row of `tokens`."""
+def measured_optimizer_mb(freeze_variant: str) -> tuple[float, float]:
+    """Megabytes of gradients and moments that a step really holds, and the computed ones.
+
+    Four narrow layers with a table of the full height, so that the table weighs as it does there.
+    """
+    settings = params.load().train.model_copy(update={"freeze": freeze_variant})
+    config = Qwen3Config(
+        vocab_size=ROWS, hidden_size=64, intermediate_size=192, num_hidden_layers=4,
+        num_attention_heads=4, num_key_value_heads=2, head_dim=16, tie_word_embeddings=True,
+    )  # fmt: skip
+    model = SpokenModel(Qwen3ForCausalLM(config), Vocabulary(), settings)  # type: ignore[arg-type]
+    optimizer = build_optimizer(model, settings)
+    tallies = model(packed([400]))
+    (tallies["text"].nll + tallies["speech"].nll).backward()
+    optimizer.step()
+    held = [p.grad for p in model.parameters() if p.grad is not None]
+    held += [value for state in optimizer.state.values() for value in state.values()]
+    learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return sum(tensor.nbytes for tensor in held) / 1e6, learning * 4 * 3 / 1e6
+
+
+class Clock:
+    """Seconds inside modules of one kind, forward, recomputed and backward."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    def watch(self, module: nn.Module, part: str) -> None:
+        begun: list[float] = []
+
+        def start(*_: object) -> None:
+            begun.append(time.perf_counter())
+
+        def stop(*_: object) -> None:
+            spent = time.perf_counter() - begun.pop()
+            self.seconds[part] = self.seconds.get(part, 0.0) + spent
+
+        module.register_forward_pre_hook(start)
+        module.register_forward_hook(stop)
+        module.register_full_backward_pre_hook(start)
+        module.register_full_backward_hook(stop)
+
+
+def split_of_time(layers: int, tokens: int) -> dict[str, tuple[float, float]]:
+    """Seconds of each part of a step of ours, and of its matrix products alone."""
+    settings = params.load().train.model_copy(update={"freeze": "none", "restrict_speech": False})
+    model = SpokenModel(model_of(layers), Vocabulary(), settings)  # type: ignore[arg-type]
+    optimizer = build_optimizer(model, settings)
+    clock = Clock()
+    for layer in model.model.get_decoder().layers:
+        clock.watch(layer.self_attn, "attention")
+        clock.watch(layer.mlp, "MLP")
+    batch = packed([LONGEST] * (tokens // LONGEST))
+    for _ in range(2):  # the first one allocates gradients and moments
+        clock.seconds.clear()
+        begun = time.perf_counter()
+        hidden = model.model.get_decoder()(
+            input_ids=batch.input_ids, position_ids=batch.position_ids,
+            boundaries=batch.boundaries, use_cache=False,
+        ).last_hidden_state[0]  # fmt: skip
+        # The head on its own: its gradient ends at the hidden states.
+        cut = hidden.detach().requires_grad_()
+        head = time.perf_counter()
+        tallies = speech_and_text_loss(cut, batch.labels[0], model.head, Vocabulary.speech_end)
+        (tallies["text"].nll + tallies["speech"].nll).backward()
+        clock.seconds["head and loss"] = time.perf_counter() - head
+        hidden.backward(cut.grad)
+        update = time.perf_counter()
+        optimizer.step()
+        optimizer.zero_grad()
+        clock.seconds["optimizer"] = time.perf_counter() - update
+        clock.seconds["all"] = time.perf_counter() - begun
+    rows = int((batch.labels != -100).sum())
+    alone = products(layers, tokens, rows)
+    return {part: (seconds, alone.get(part, 0.0)) for part, seconds in clock.seconds.items()}
+
+
+def products(layers: int, tokens: int, supervised: int) -> dict[str, float]:
+    """Seconds of the matrix products of a step: forward once, backward twice; the head's forward
+    is computed once more in the backward pass."""
 
     def product(n: int, k: int, m: int) -> float:
         left, right = torch.randn(n, k), torch.randn(k, m)
@@ -158,12 +240,8 @@ def split_of_time(layers: int, tokens: int) -> dict[str, float]:
     attention = product(tokens, 1024, 2048) + 2 * product(tokens, 1024, 1024)
     attention += product(tokens, 2048, 1024)
     mlp = 2 * product(tokens, 1024, 3072) + product(tokens, 3072, 1024)
-    head = product(tokens, 1024, ROWS)
-    return {
-        "projections of attention": 3 * layers * attention,
-        "MLP": 3 * layers * mlp,
-        "head, computed once more in the backward pass": 4 * head,
-    }
+    head = product(min(CHUNK, supervised), 1024, ROWS) * supervised / min(CHUNK, supervised)
+    return {"attention": 3 * layers * attention, "MLP": 3 * layers * mlp, "head and loss": 4 * head}
 
 
 def main() -> None:
@@ -213,18 +291,23 @@ def main() -> None:
             f"{peak / plain['peak_gb']:.2f} × |"
         )
     tokens = rows * LONGEST
-    needed = split_of_time(layers, tokens)
-    total = tokens / median["ours"]["tokens_per_second"]
-    print(f"\nA step of ours takes {total:.1f} s for {tokens} tokens. Its matrix products alone:\n")
-    print("| part | seconds | share of the step |\n|---|---|---|")
-    for name, value in needed.items():
-        print(f"| {name} | {value:.2f} | {value / total:.0%} |")
+    print(f"\nWhere the time of a step of ours goes ({tokens} tokens), one step measured:\n")
+    print("| part | seconds | share | its matrix products alone | share of the part |")
+    print("|---|---|---|---|---|")
+    split = split_of_time(layers, tokens)
+    total = split.pop("all")[0]
+    split["the rest"] = (total - sum(seconds for seconds, _ in split.values()), 0.0)
+    for name, (seconds, alone) in split.items():
+        matmul = f"{alone:.2f} | {alone / seconds:.0%}" if alone else "none |"
+        print(f"| {name} | {seconds:.2f} | {seconds / total:.0%} | {matmul} |")
     print(
-        "\nGradients and AdamW's moments of the whole Qwen3-0.6B, by `train.freeze` (computed):\n"
+        "\nGradients and AdamW's moments by `train.freeze`: what a step of a narrow model with "
+        "the full table holds, measured and computed, and the whole Qwen3-0.6B, computed:\n"
     )
-    print("| freeze | GB |\n|---|---|")
+    print("| freeze | measured, MB | computed, MB | Qwen3-0.6B, GB |\n|---|---|---|---|")
     for variant in FREEZE:
-        print(f"| {variant} | {optimizer_gb(variant):.2f} |")
+        found, expected = measured_optimizer_mb(variant)
+        print(f"| {variant} | {found:.1f} | {expected:.1f} | {optimizer_gb(variant):.2f} |")
     print(
         "\nNot measured: an H100. 440 M weights in the layers and 160 M in the head make 3.6 GFLOP "
         "a token; at 40 % of 989 TFLOP/s in bf16 that is 110,000 tokens a second, an hour for the "

@@ -1,6 +1,8 @@
 """Packed samples never see each other, and each gets what it gets alone."""
 
+import pytest
 import torch
+from torch.nn.functional import scaled_dot_product_attention
 
 from voxtwist.model import attention
 
@@ -42,3 +44,36 @@ def test_changing_one_sample_leaves_the_others_bit_identical(model):
     for i in (0, 1, 3):
         assert torch.equal(before[i], after[i])
     assert not torch.allclose(before[2], after[2])
+
+
+@torch.no_grad()
+def test_under_autocast_all_three_inputs_take_its_type(monkeypatch):
+    # Norms leave queries and keys in fp32, and CUDA's kernel takes one 16-bit type only.
+    seen = []
+
+    def attend(query, key, value, *rest):
+        seen.append({query.dtype, key.dtype, value.dtype})
+        return each_sample(query, key, value, *rest)
+
+    each_sample = attention._each_sample
+    monkeypatch.setattr(attention, "_each_sample", attend)
+    query = torch.randn(1, 4, 6, 8)
+    key = torch.randn(1, 2, 6, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        out, _ = attention.packed_attention(torch.nn.Module(), query, key, key.bfloat16(), None)
+    assert seen == [{torch.bfloat16}]
+    expected = scaled_dot_product_attention(query, key, key, is_causal=True, enable_gqa=True)
+    torch.testing.assert_close(out.float(), expected.transpose(1, 2), atol=0.03, rtol=0.03)
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "kernel"),
+    [
+        ("cuda", torch.bfloat16, True),
+        ("cuda", torch.float16, True),
+        ("cuda", torch.float32, False),  # flash attention does not know it
+        ("cpu", torch.bfloat16, False),
+    ],
+)
+def test_the_variable_length_kernel_is_for_16_bits_on_cuda(device, dtype, kernel):
+    assert attention._has_kernel(torch.device(device), dtype) == kernel

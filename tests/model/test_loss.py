@@ -37,7 +37,7 @@ def test_value_and_gradients_equal_full_logits_in_float64(case, monkeypatch):
     each = cross_entropy(hidden[:-1] @ weight.T, targets, ignore_index=-100, reduction="none")
     speech = targets >= FIRST_SPEECH
     (each[~speech].sum() + 2 * each[speech].sum()).backward()
-    assert float(tallies["text"].nll) == pytest.approx(float(each[~speech].sum()), rel=1e-6)
+    assert tallies["text"].nll.item() == pytest.approx(float(each[~speech].sum()), rel=1e-6)
     assert float(tallies["speech"].count) == int(speech.sum())
     assert float(tallies["text"].count) == int((targets != -100).sum() - speech.sum())
     torch.testing.assert_close(ours[0], hidden.grad)
@@ -53,14 +53,41 @@ def test_hits_count_the_most_likely_ids(case):
     assert all(tally.hits == tally.count > 0 for tally in tallies.values())
 
 
-def test_restricted_speech_is_a_softmax_over_the_new_rows(case):
+def test_restricted_speech_is_a_softmax_over_the_new_rows(case, monkeypatch):
     hidden, weight, labels = case
+    monkeypatch.setattr(torch.Tensor, "float", lambda tensor: tensor)
     table = SplitTable(weight, TEXT)
     free = loss.speech_and_text_loss(hidden, labels, table, FIRST_SPEECH)
     restricted = loss.speech_and_text_loss(hidden, labels, table, FIRST_SPEECH, True)
-    rows = torch.nonzero(labels[1:] >= FIRST_SPEECH).squeeze(1)
+    (restricted["text"].nll + 3 * restricted["speech"].nll).backward()
+    ours = hidden.grad.clone(), torch.cat([table.text_rows.grad, table.new_rows.grad])
+
+    hidden.grad = None
+    weight.requires_grad_()
+    targets = labels[1:]
+    speech = torch.nonzero(targets >= FIRST_SPEECH).squeeze(1)
+    text = torch.nonzero((targets != -100) & (targets < FIRST_SPEECH)).squeeze(1)
+    full = cross_entropy(hidden[text] @ weight.T, targets[text], reduction="sum")
     expected = cross_entropy(
-        hidden[rows] @ weight[TEXT:].T, labels[1:][rows] - TEXT, reduction="sum"
+        hidden[speech] @ weight[TEXT:].T, targets[speech] - TEXT, reduction="sum"
     )
-    assert float(restricted["speech"].nll) == pytest.approx(float(expected), rel=1e-5)
-    assert float(restricted["text"].nll) == float(free["text"].nll)
+    (full + 3 * expected).backward()
+    assert restricted["speech"].nll.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert restricted["text"].nll.item() == free["text"].nll.item()
+    torch.testing.assert_close(ours[0], hidden.grad)
+    torch.testing.assert_close(ours[1], weight.grad)
+
+
+@pytest.mark.parametrize("restricted", [False, True])
+@pytest.mark.parametrize("kept", ["nothing", "speech"])
+def test_a_batch_without_text_reaches_every_parameter_all_the_same(case, restricted, kept):
+    # Devices would else wait for each other's gradients for ever.
+    hidden, weight, labels = case
+    labels[(labels < FIRST_SPEECH) | (torch.tensor(kept == "nothing"))] = -100
+    table = SplitTable(weight, TEXT)
+    tallies = loss.speech_and_text_loss(hidden, labels, table, FIRST_SPEECH, restricted)
+    (tallies["text"].nll + tallies["speech"].nll).backward()
+    gradients = [tensor.grad for tensor in (hidden, table.text_rows, table.new_rows)]
+    assert all(gradient is not None for gradient in gradients)
+    assert tallies["text"].nll == tallies["text"].count == 0
+    assert (sum(g.abs().sum() for g in gradients) == 0) == (kept == "nothing")

@@ -17,9 +17,10 @@ from voxtwist.vocabulary import ChatFormat
 
 ROOT = Path(__file__).parents[2]
 
-# Runs the stage's script, and sends a signal to its own process right after a step.
+# Runs the stage's script, and sends a signal to its own processes right after a step.
 SIGNALLED = """
-import os, runpy, sys
+import os, sys
+from pathlib import Path
 from voxtwist.training.train import Trainer
 signal, at = int(sys.argv[1]), int(sys.argv[2])
 take_step = Trainer.optimizer_step
@@ -29,7 +30,7 @@ def optimizer_step(self, step):
         os.kill(os.getpid(), signal)
     return metrics
 Trainer.optimizer_step = optimizer_step
-runpy.run_path("pipelines/train.py", run_name="__main__")
+exec(Path("pipelines/train.py").read_text())
 """
 
 
@@ -82,9 +83,13 @@ class Project:
             text=True,
         )
 
-    def train_until(self, signal: int, step: int) -> subprocess.CompletedProcess[str]:
-        """Start training; `signal` reaches the process right after that step."""
-        return self.train("-c", SIGNALLED, str(int(signal)), str(step))
+    def train_until(
+        self, signal: int, step: int, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Start training; `signal` reaches each of its processes right after that step."""
+        script = self.folder / "signalled.py"
+        script.write_text(SIGNALLED)
+        return self.train(script.name, str(int(signal)), str(step), **environment)
 
     def report(self) -> dict:
         return json.loads((self.folder / "metrics" / "train.json").read_text())

@@ -1,21 +1,60 @@
-"""Two processes train what one trains."""
+"""Two processes, copies or shards of the model, train what one trains."""
 
+import signal
+
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
+
+pytestmark = pytest.mark.slow
+
+# Without GPUs both start processes that meet by gloo.
+COPIES = "--multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no"
+SHARDS = "--use_fsdp --fsdp_version 2 --num_processes 2 --num_machines 1 --mixed_precision no"
+FREE_PORT = " --main_process_port 0"
 
 
-@pytest.mark.slow
-def test_two_processes_have_the_curve_of_one_at_the_same_global_batch(project):
-    one, two = project("one"), project("two")
-    assert one.train().returncode == 0
-    done = two.train(
-        VOXTWIST_LAUNCH="--cpu --num_processes 2 --num_machines 1 --mixed_precision no"
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+@pytest.fixture(params=[COPIES, SHARDS], ids=["DDP", "FSDP2"])
+def launch(request) -> str:
+    return request.param + FREE_PORT
+
+
+def assert_same_training(many, one):
+    assert many.report()["devices"] == 2
+    assert many.report()["tokens"] == one.report()["tokens"]
     for metric in ("train/loss", "train/gradient_norm", "eval/loss_speech", "eval/loss_text"):
         steps, losses = zip(*one.history(metric), strict=True)
-        other_steps, other_losses = zip(*two.history(metric), strict=True)
+        other_steps, other_losses = zip(*many.history(metric), strict=True)
         assert other_steps == steps
         # Sums in another order: the differences grow with the steps.
         assert other_losses == pytest.approx(losses, rel=2e-3)
-    assert two.report()["tokens"] == one.report()["tokens"]
-    assert len(two.client().search_runs(["1"])) == 1
+    assert len(many.client().search_runs(["1"])) == 1
+    expected = load_file(one.folder / "checkpoints" / "last" / "model.safetensors")
+    found = load_file(many.folder / "checkpoints" / "last" / "model.safetensors")
+    assert {k: v.shape for k, v in found.items()} == {k: v.shape for k, v in expected.items()}
+    for name, weight in expected.items():
+        np.testing.assert_allclose(found[name], weight, atol=5e-3)
+
+
+def test_two_processes_have_the_curve_of_one_at_the_same_global_batch(project, launch):
+    one, two = project("one"), project("two")
+    assert one.train().returncode == 0
+    done = two.train(VOXTWIST_LAUNCH=launch)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert_same_training(two, one)
+
+
+def test_stopped_and_killed_shards_go_on_sharded_and_on_one_device(project):
+    one, two = project("one"), project("two")
+    shards = {"VOXTWIST_LAUNCH": SHARDS + FREE_PORT}
+    assert one.train().returncode == 0
+    done = two.train_until(signal.SIGTERM, 2, **shards)
+    assert done.returncode == 75
+    assert done.stderr.count("stopped after step 2") == 1
+    assert two.train_until(signal.SIGKILL, 7, **shards).returncode == 1  # behind the state of 6
+    two.change(max_hours=1e-9)
+    assert two.train(**shards).returncode == 75
+    assert two.train().returncode == 75  # one device goes on from the state that two have saved
+    two.change(max_hours=None)
+    assert two.train(**shards).returncode == 0
+    assert_same_training(two, one)

@@ -1,5 +1,6 @@
 """What a user is told on the terminal in one line instead of a stack trace."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,5 +23,6 @@ def one_line_errors() -> Iterator[None]:
         Console(stderr=True, soft_wrap=True).print(Text(f"error: {error}", style="bold red"))
         raise SystemExit(1) from None
     except Stopped as stop:
-        Console(stderr=True, soft_wrap=True).print(Text(stop.message, style="bold yellow"))
+        if os.environ.get("RANK", "0") == "0":  # of many processes one says it
+            Console(stderr=True, soft_wrap=True).print(Text(stop.message, style="bold yellow"))
         raise

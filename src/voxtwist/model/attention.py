@@ -1,6 +1,7 @@
 """Attention over packed rows: samples lie end to end and never see each other.
 
-Registered with transformers as `packed`. On CUDA it is one variable-length kernel; on a CPU one
+Registered with transformers as `packed`. On CUDA it is one variable-length kernel (torch's own
+flash attention), which knows 16-bit numbers only; on a CPU, and in fp32 on CUDA, one
 scaled-dot-product call for each sample, because a dense block-diagonal mask costs the square of
 the row instead of the sum of the squares of its samples.
 """
@@ -38,17 +39,29 @@ def packed_attention(
     """
     if boundaries is None:
         boundaries = torch.tensor([0, query.shape[2]], dtype=torch.int32)
-    if query.is_cuda:
-        return _variable_length(query, key, value, boundaries, scaling), None
-    spans = boundaries.tolist()
+    if torch.is_autocast_enabled(query.device.type):
+        # Norms of queries and keys (Qwen3) leave them in fp32; the values are in 16 bits.
+        dtype = torch.get_autocast_dtype(query.device.type)
+        query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
+    attend = _variable_length if _has_kernel(query.device, query.dtype) else _each_sample
+    return attend(query, key, value, boundaries, scaling), None
+
+
+def _has_kernel(device: torch.device, dtype: torch.dtype) -> bool:
+    return device.type == "cuda" and dtype in (torch.bfloat16, torch.float16)
+
+
+def _each_sample(
+    query: Tensor, key: Tensor, value: Tensor, boundaries: Tensor, scaling: float | None
+) -> Tensor:
     out = [
         scaled_dot_product_attention(
             query[:, :, start:end], key[:, :, start:end], value[:, :, start:end],
             is_causal=True, scale=scaling, enable_gqa=True,
         )
-        for start, end in pairwise(spans)
+        for start, end in pairwise(boundaries.tolist())
     ]  # fmt: skip
-    return torch.cat(out, dim=2).transpose(1, 2), None
+    return torch.cat(out, dim=2).transpose(1, 2)
 
 
 def _variable_length(

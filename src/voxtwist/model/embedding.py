@@ -4,6 +4,7 @@ Apart, each part has its own learning rate, and frozen text rows are a tensor th
 owns: no weight decay shrinks them and no optimizer state is allocated for them.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from voxtwist.model.lora import merged
 class SplitTable(nn.Module):
     """A (vocabulary, width) table held as text rows (text_size, width) and new rows.
 
-    Used as an input embedding by call, and as an output head through `rows`.
+    Used as an input embedding by call; as an output head, the loss reads its rows.
     """
 
     def __init__(self, weight: Tensor, text_size: int) -> None:
@@ -31,10 +32,6 @@ class SplitTable(nn.Module):
         text = functional.embedding(ids.masked_fill(is_new, 0), self.text_rows)
         new = functional.embedding((ids - text_size).clamp(min=0), self.new_rows)
         return torch.where(is_new.unsqueeze(-1), new, text)
-
-    def join(self) -> Tensor:
-        """The whole table (vocabulary, width)."""
-        return torch.cat([self.text_rows, self.new_rows]).detach()
 
 
 def split_tables(model: PreTrainedModel, text_size: int) -> tuple[SplitTable, SplitTable]:
@@ -53,18 +50,16 @@ def split_tables(model: PreTrainedModel, text_size: int) -> tuple[SplitTable, Sp
     return table, head_table
 
 
-def joined_state_dict(model: PreTrainedModel) -> dict[str, Tensor]:
-    """The state of a split model under the names that a plain checkpoint has, untouched by ties.
+def joined_state_dict(model: PreTrainedModel, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The `state` of a split model under the names that a plain checkpoint has, untouched by ties.
 
     Adapters are merged into their layers.
     """
-    state: dict[str, Tensor] = {}
-    for name, module in model.named_modules(remove_duplicate=False):
-        if isinstance(module, SplitTable):
-            state[f"{name}.weight"] = module.join()
-    state |= {
-        name: tensor
-        for name, tensor in model.state_dict().items()
-        if not name.endswith((".text_rows", ".new_rows"))
-    }
-    return merged(model, state)
+    joined: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        table, _, part = name.rpartition(".")
+        if part == "text_rows":
+            joined[f"{table}.weight"] = torch.cat([tensor, state[f"{table}.new_rows"]])
+        elif part != "new_rows":
+            joined[name] = tensor
+    return merged(model, joined)

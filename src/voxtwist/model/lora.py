@@ -24,11 +24,12 @@ def add_adapters(model: PreTrainedModel, rank: int) -> None:
 
 def merged(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
     """A state with the adapters added to their layers, under the names of the plain model."""
-    state = {name: tensor for name, tensor in state.items() if ".lora_" not in name}
+    plain = {name: tensor for name, tensor in state.items() if ".lora_" not in name}
     for name, module in model.named_modules():
         if isinstance(module, LoraLayer):
-            weight = state.pop(f"{name}.base_layer.weight")
-            state[f"{name}.weight"] = weight + module.get_delta_weight("default").detach()
-            if (bias := state.pop(f"{name}.base_layer.bias", None)) is not None:
-                state[f"{name}.bias"] = bias
-    return state
+            down, up = (state[f"{name}.lora_{side}.default.weight"] for side in "AB")
+            weight = plain.pop(f"{name}.base_layer.weight")
+            plain[f"{name}.weight"] = weight + module.scaling["default"] * (up @ down)
+            if (bias := plain.pop(f"{name}.base_layer.bias", None)) is not None:
+                plain[f"{name}.bias"] = bias
+    return plain

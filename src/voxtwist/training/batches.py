@@ -1,6 +1,5 @@
 """Packed rows of whole samples, in an order that the seed and the epoch decide."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +8,7 @@ from torch import Tensor
 
 from voxtwist.data.index import TokenIndex
 from voxtwist.data.packing import pack, pad
+from voxtwist.errors import VoxtwistError
 from voxtwist.params import Train
 
 IGNORE = -100
@@ -77,6 +77,9 @@ def plan_steps(
 
     Args:
         lengths: tokens of each sample, integers (N,).
+
+    Raises:
+        VoxtwistError: there are fewer samples than processes.
     """
     per_step = processes
     if settings.step_tokens is not None:
@@ -89,7 +92,13 @@ def plan_steps(
             rows = rows[: max(1, round(len(rows) * fraction))]
         steps += [rows[i : i + per_step] for i in range(0, len(rows), per_step)]
     steps = steps[: settings.max_steps]
-    return [share(step, processes) for step in steps]
+    shared = [rows for step in steps if (rows := share(step, processes))]
+    if not shared:
+        raise VoxtwistError(
+            f"the training split has {len(lengths)} samples for {processes} devices: "
+            "each needs one at least"
+        )
+    return shared
 
 
 def plan_rows(lengths: np.ndarray, settings: Train, seed: int) -> list[np.ndarray]:
@@ -113,7 +122,6 @@ def share(rows: list[np.ndarray], processes: int) -> list[np.ndarray]:
     return rows
 
 
-def every_batch(index: TokenIndex, budget: int, limit: int | None) -> Iterator[Batch]:
+def every_row(index: TokenIndex, budget: int, limit: int | None) -> list[np.ndarray]:
     """The first `limit` samples (None: all) once, packed, always in the same order."""
-    for row in pack(np.asarray(index.lengths[:limit]), budget, seed=0):
-        yield read_batch(index, row)
+    return pack(np.asarray(index.lengths[:limit]), budget, seed=0)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from voxtwist.model import attention
@@ -50,7 +50,20 @@ class SpokenModel(nn.Module):
             hidden, batch.labels[0], self.head, self.first_speech_label, self.restrict_speech
         )
 
-    def save(self, folder: Path, tokenizer: PreTrainedTokenizerFast) -> None:
-        """Write a plain Hugging Face checkpoint: tables joined, tied where the model ties them."""
+    def save(
+        self, weights: dict[str, Tensor], folder: Path, tokenizer: PreTrainedTokenizerFast
+    ) -> None:
+        """Write a plain Hugging Face checkpoint: tables joined, tied where the model ties them.
+
+        Args:
+            weights: the state of this module, whole where it is sharded.
+        """
+        state = {
+            name.removeprefix("model."): tensor
+            for name, tensor in weights.items()
+            if name.startswith("model.")
+        }
         with torch.no_grad():
-            save_checkpoint(self.model.config, joined_state_dict(self.model), tokenizer, folder)
+            save_checkpoint(
+                self.model.config, joined_state_dict(self.model, state), tokenizer, folder
+            )

@@ -3,61 +3,37 @@
 import math
 import shutil
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, gather_object, set_seed
+from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from voxtwist.data.index import TokenIndex
 from voxtwist.data.packing import utilisation
 from voxtwist.errors import VoxtwistError
 from voxtwist.model.base import load_model, load_tokenizer
 from voxtwist.model.loss import Tally
+from voxtwist.model.twist import speech_mass
 from voxtwist.params import Train
-from voxtwist.training.batches import Batch, every_batch, plan_steps, read_batch
+from voxtwist.training.batches import Batch, every_row, plan_steps, read_batch
 from voxtwist.training.metrics import add_tallies, memory_gb, reduce_tallies, summarise
 from voxtwist.training.optimizer import build_optimizer, build_schedule
 from voxtwist.training.precision import choose_precision
 from voxtwist.training.progress import TrainingProgress
+from voxtwist.training.run import Metrics, NoRun, OpenRun, Run
+from voxtwist.training.sharding import asked_to_shard, load_optimizer, shard, whole
 from voxtwist.training.spoken_model import SpokenModel
 from voxtwist.training.state import StateFolder, TrainingState
 from voxtwist.training.stop import Stopped, StopRequest
 from voxtwist.training.utilisation import mfu
 from voxtwist.vocabulary import SpeechVocabulary
-
-Metrics = dict[str, float]
-
-
-class Run(Protocol):
-    """What training needs of a tracked run."""
-
-    id: str
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None: ...
-
-    def keep_metrics(self) -> None:
-        """From here on, no kill loses what has been logged so far."""
-
-
-class NoRun:
-    """What the other processes of a distributed training log into."""
-
-    id = ""
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
-        pass
-
-    def keep_metrics(self) -> None:
-        pass
-
-
-OpenRun = Callable[[str | None], AbstractContextManager[Run]]
 
 
 def train(
@@ -86,7 +62,7 @@ def train(
         training samples.
 
     Raises:
-        VoxtwistError: a gradient that is not finite.
+        VoxtwistError: a gradient that is not finite, or fewer samples than devices.
         Stopped: SIGTERM came or `max_hours` are over; the state is saved, the next call goes on.
     """
     trainer = Trainer(start, train_file, eval_file, settings, seed, states)
@@ -116,6 +92,7 @@ class Trainer:
         self.settings, self.states = settings, states
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.precision = choose_precision(settings.precision, device)
+        self.sharded = asked_to_shard()
         self.accelerator = Accelerator(
             mixed_precision="bf16" if self.precision == "bf16" else "no",
             cpu=device.type == "cpu",
@@ -123,28 +100,37 @@ class Trainer:
             kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
         )
         self.tokenizer = load_tokenizer(start)
-        self.module = SpokenModel(
-            load_model(start), SpeechVocabulary.from_tokenizer(self.tokenizer), settings
-        )
+        self.state = states.load() or TrainingState()
+        model = load_model(start)
+        if not self.state.step and self.accelerator.is_main_process:
+            self.start_speech_mass = speech_mass(model, self.tokenizer)
+        vocabulary = SpeechVocabulary.from_tokenizer(self.tokenizer)
+        self.module = SpokenModel(model, vocabulary, settings)
         self.data, self.eval_data = TokenIndex.open(train_file), TokenIndex.open(eval_file)
         self.steps = plan_steps(
             np.asarray(self.data.lengths), settings, self.accelerator.num_processes, seed
         )
-        optimizer = build_optimizer(self.module, settings)
-        self.schedule = build_schedule(optimizer, len(self.steps), settings)
-        self.state = states.load() or TrainingState()
         if self.state.step:
             self.module.load_state_dict(self.state.model)
-            optimizer.load_state_dict(self.state.optimizer)
+        if self.sharded:
+            shard(self.module, self.accelerator)
+        optimizer = build_optimizer(self.module, settings)
+        self.schedule = build_schedule(optimizer, len(self.steps), settings)
+        if self.state.step:
+            load_optimizer(optimizer, self.state.optimizer)
             self.schedule.load_state_dict(self.state.schedule)
             self.state.model, self.state.optimizer = {}, {}  # copied: free the memory
-        self.model, self.optimizer = self.accelerator.prepare(self.module, optimizer)
+        self.module.train()
+        self.model = self.module if self.sharded else self.accelerator.prepare(self.module)
+        self.optimizer = self.accelerator.prepare(optimizer)
         self.start_clock()
 
     def run(self, run: Run) -> dict[str, Any]:
         settings, state = self.settings, self.state
         if not state.step:
             state.run_id, state.before = run.id, self.evaluate(run, 0)
+            if self.accelerator.is_main_process:
+                run.log_metrics({"twist/speech_mass": self.start_speech_mass})
         rows = [row for step in self.steps for row in step]
         used = utilisation(np.asarray(self.data.lengths), rows, settings.batch_tokens)
         run.log_metrics({"train/packing_utilisation": used})
@@ -178,6 +164,7 @@ class Trainer:
             "tokens": self.tokens,
             "seconds": round(self.seconds, 1),
             "precision": self.precision,
+            "devices": self.accelerator.num_processes,
             "before": state.before,
             "after": state.best,
             "last": after,
@@ -193,8 +180,9 @@ class Trainer:
         weight = self.loss_weight(batches)
         sums: dict[str, Tally] = {}
         for number, batch in enumerate(batches, start=1):
-            last = number == len(batches)  # gradients are exchanged once a step
-            with nullcontext() if last else self.accelerator.no_sync(self.model):
+            # Gradients are exchanged once a step; sharded ones each time, as no device holds all.
+            exchange = self.sharded or number == len(batches)
+            with nullcontext() if exchange else self.accelerator.no_sync(self.model):
                 with self.accelerator.autocast():
                     tallies = self.model(batch.to(self.accelerator.device))
                 loss = tallies["text"].nll + self.settings.speech_weight * tallies["speech"].nll
@@ -202,12 +190,7 @@ class Trainer:
                 self.accelerator.backward(loss * processes / weight)
             add_tallies(sums, tallies)
         self.tokens += sum(int(self.data.lengths[row].sum()) for row in self.steps[step - 1])
-        norm = float(
-            self.accelerator.clip_grad_norm_(
-                [p for p in self.model.parameters() if p.requires_grad],
-                self.settings.max_grad_norm,
-            )
-        )
+        norm = self.clip_gradients()
         if not math.isfinite(norm):
             raise VoxtwistError(
                 f"the gradient is {norm} at step {step}: lower train.learning_rate or "
@@ -227,6 +210,12 @@ class Trainer:
         }
         used = mfu(speed, self.module, processes)
         return metrics if used is None else {**metrics, "mfu": used}
+
+    def clip_gradients(self) -> float:
+        """Scale gradients down to `max_grad_norm` over all of them; the norm before that."""
+        learning = [p for p in self.model.parameters() if p.requires_grad]
+        norm = self.accelerator.clip_grad_norm_(learning, self.settings.max_grad_norm)
+        return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
 
     def start_clock(self) -> None:
         """Seconds and tokens a second count from here, behind those of an interrupted training."""
@@ -250,7 +239,8 @@ class Trainer:
         supervised = labels[labels != -100]
         speech = (supervised >= self.module.first_speech_label).sum()
         weight = len(supervised) - speech + self.settings.speech_weight * speech
-        return float(self.accelerator.reduce(weight.to(self.accelerator.device), "sum"))
+        total = float(self.accelerator.reduce(weight.to(self.accelerator.device), "sum"))
+        return total or 1.0  # nothing to learn in this step: its gradients are zero
 
     @torch.no_grad()
     def evaluate(self, run: Run, step: int) -> Metrics:
@@ -259,12 +249,15 @@ class Trainer:
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
         sums = {kind: Tally.empty(self.accelerator.device) for kind in ("text", "speech")}
         settings = self.settings
-        batches = every_batch(self.eval_data, settings.batch_tokens, settings.eval_samples)
-        for number, batch in enumerate(batches):
-            if number % processes == rank:
-                with self.accelerator.autocast():
-                    # Not through DDP: processes may have different numbers of batches.
-                    add_tallies(sums, self.module(batch.to(self.accelerator.device)))
+        rows = every_row(self.eval_data, settings.batch_tokens, settings.eval_samples)
+        for first in range(0, len(rows), processes):
+            # Sharded forwards need all processes: one without a row of its own repeats the last.
+            number = min(first + rank, len(rows) - 1)
+            batch = read_batch(self.eval_data, rows[number]).to(self.accelerator.device)
+            with self.accelerator.autocast():
+                tallies = self.module(batch)  # not DDP's forward, which waits for a backward
+            if number == first + rank:
+                add_tallies(sums, tallies)
         self.model.train()
         metrics = summarise(reduce_tallies(sums, self.accelerator), settings.speech_weight)
         run.log_metrics({f"eval/{name}": value for name, value in metrics.items()}, step)
@@ -273,24 +266,36 @@ class Trainer:
     def keep_if_best(self, metrics: Metrics, step: int) -> None:
         if metrics["loss"] < self.state.best.get("loss", math.inf):
             self.state.best = {**metrics, "step": step}
-            if self.accelerator.is_main_process:
-                self.module.save(self.states.best, self.tokenizer)
+            self.save_checkpoint(self.states.best)
+
+    def save_checkpoint(self, folder: Path) -> None:
+        weights = self.weights()
+        if self.accelerator.is_main_process:
+            self.module.save(weights, folder, self.tokenizer)
+
+    def weights(self) -> dict[str, Tensor]:
+        """The module's state, whole, in the main process; all of them must call it."""
+        state = self.module.state_dict(keep_vars=True)  # tied parameters are one object then
+        state = whole(state, keep=self.accelerator.is_main_process)
+        return {name: value.detach() for name, value in state.items() if value is not None}
 
     def save_state(self, step: int) -> None:
-        if self.accelerator.is_main_process:
+        main = self.accelerator.is_main_process
+        model, optimizer = self.weights(), whole(self.optimizer.state_dict(), keep=main)
+        if main:
             self.states.save(
                 replace(
                     self.state,
                     step=step,
                     tokens=self.tokens,
                     seconds=self.seconds,
-                    model=self.module.state_dict(),
-                    optimizer=self.optimizer.state_dict(),
+                    model=model,
+                    optimizer=optimizer,
                     schedule=self.schedule.state_dict(),
                 )
             )
 
     def write(self, best: Path, last: Path) -> None:
+        self.save_checkpoint(last)
         if self.accelerator.is_main_process:
-            self.module.save(last, self.tokenizer)
             shutil.copytree(self.states.best, best, dirs_exist_ok=True)

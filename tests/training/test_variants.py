@@ -1,0 +1,132 @@
+"""Every variant through the whole training: what is saved is the live model, what rests rests."""
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+
+from voxtwist import params
+from voxtwist.data.index import TokenIndex
+from voxtwist.model.twist import twist_checkpoint
+from voxtwist.params import Codec, Twist
+from voxtwist.training.batches import read_batch
+from voxtwist.training.run import NoRun
+from voxtwist.training.state import StateFolder
+from voxtwist.training.train import Trainer
+
+SETTINGS = params.load().train.model_copy(
+    update={
+        "epochs": 2.0, "batch_tokens": 256, "step_tokens": 512, "log_steps": 1,
+        "precision": "fp32", "learning_rate": 1e-2, "new_rows_learning_rate": 1e-2,
+        "weight_decay": 0.5,
+    }
+)  # fmt: skip
+
+
+class KilledRun(NoRun):
+    """Ends the process, as it were, behind step 3."""
+
+    def log_metrics(self, metrics, step=0):
+        if step == 3:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def untied_twist(tiny_base, smollm2_tokenizer, tmp_path_factory):
+    """As `tiny_twist`, with a head of its own."""
+    folder = tmp_path_factory.mktemp("untied")
+    torch.manual_seed(0)
+    LlamaForCausalLM(
+        LlamaConfig.from_pretrained(tiny_base, tie_word_embeddings=False)
+    ).save_pretrained(folder / "base")
+    smollm2_tokenizer.save_pretrained(folder / "base")
+    codec = Codec(name="kmeans", n_codes=32, path="unused", speaker=None, prompt_audio=None)
+    twist = Twist(init="mean+std", noise=1.0, pad_to_multiple_of=128)
+    twist_checkpoint(folder / "base", folder / "twist", codec, "v1.1", twist, seed=0)
+    return folder / "twist"
+
+
+@pytest.fixture(params=["tied", "untied"])
+def twist(request):
+    return request.getfixturevalue({"tied": "tiny_twist", "untied": "untied_twist"}[request.param])
+
+
+def trained(twist, splits, output, run=None, **changes: object) -> Trainer:
+    settings = SETTINGS.model_copy(update=changes)
+    files = (splits / f"{name}.jsonl" for name in ("train", "eval"))
+    trainer = Trainer(twist, *files, settings, 0, StateFolder(output / "states", "key"))
+    trainer.run(run or NoRun())
+    trainer.write(output / "best", output / "last")
+    return trainer
+
+
+@torch.no_grad()
+def speech_logits(trainer: Trainer, splits) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids of a sample, and what the live model says of its next tokens."""
+    trainer.module.eval()
+    batch = read_batch(TokenIndex.open(splits / "eval.jsonl"), [0])
+    hidden = trainer.module.model.get_decoder()(
+        input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False
+    ).last_hidden_state
+    head = trainer.module.head
+    return batch.input_ids, hidden @ torch.cat([head.text_rows, head.new_rows]).T
+
+
+def assert_same_weights(trainer: Trainer, other: Trainer, tolerance: float) -> None:
+    found = trainer.module.state_dict()
+    for name, tensor in other.module.state_dict().items():
+        torch.testing.assert_close(found[name], tensor, atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize("freeze", ["text_embeddings", "all_but_new", "lower_layers:1", "lora:2"])
+def test_the_saved_checkpoint_is_plain_and_speaks_like_the_live_model(
+    twist, splits, tmp_path, freeze
+):
+    trainer = trained(twist, splits, tmp_path, freeze=freeze)
+    ids, live = speech_logits(trainer, splits)
+    saved = AutoModelForCausalLM.from_pretrained(tmp_path / "last")
+    before = AutoModelForCausalLM.from_pretrained(twist)
+    assert type(saved) is type(before) is LlamaForCausalLM
+    assert saved.state_dict().keys() == before.state_dict().keys()
+    tables = [[m.get_input_embeddings(), m.get_output_embeddings()] for m in (before, saved)]
+    text = trainer.module.head.text_rows.shape[0]
+    for old, new in zip(*tables, strict=True):  # in spite of weight decay
+        assert torch.equal(new.weight[:text], old.weight[:text])
+        assert not torch.equal(new.weight[text:], old.weight[text:])
+    assert (
+        saved.lm_head.weight is saved.model.embed_tokens.weight
+    ) == before.config.tie_word_embeddings
+    with torch.no_grad():
+        torch.testing.assert_close(saved(input_ids=ids).logits, live, atol=1e-6, rtol=1e-6)
+    layers = [m.model.layers[0].mlp.up_proj.weight for m in (before, saved)]
+    assert torch.equal(*layers) == (freeze in ("all_but_new", "lower_layers:1"))
+
+
+def test_checkpointing_computes_layers_again_and_changes_nothing(
+    tiny_twist, splits, tmp_path, monkeypatch
+):
+    plain = trained(tiny_twist, splits, tmp_path / "plain", max_steps=4)
+    settings = {"gradient_checkpointing": True, "max_steps": 4, "save_steps": 2}
+    with pytest.raises(KeyboardInterrupt):
+        trained(tiny_twist, splits, tmp_path / "again", KilledRun(), **settings)
+    calls = []
+    mlp = type(plain.module.model.get_decoder().layers[0].mlp)
+    forward = mlp.forward
+
+    def counted(self, *arguments, **named):
+        calls.append(self.training)
+        return forward(self, *arguments, **named)
+
+    monkeypatch.setattr(mlp, "forward", counted)
+    again = trained(tiny_twist, splits, tmp_path / "again", **settings)  # behind step 2
+    rows = sum(len(step) for step in again.steps[2:4])
+    assert calls.count(True) == 2 * rows * len(again.module.model.get_decoder().layers)
+    assert_same_weights(again, plain, 1e-6)
+
+
+@pytest.mark.slow
+def test_compiled_layers_learn_the_same(tiny_twist, splits, tmp_path):
+    plain = trained(tiny_twist, splits, tmp_path / "plain", max_steps=3)
+    compiled = trained(tiny_twist, splits, tmp_path / "compiled", max_steps=3, torch_compile=True)
+    for layer in compiled.module.model.get_decoder().layers:
+        assert layer._compiled_call_impl is not None
+    assert_same_weights(compiled, plain, 1e-4)
