@@ -27,8 +27,9 @@ def merged(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
     state = {name: tensor for name, tensor in state.items() if ".lora_" not in name}
     for name, module in model.named_modules():
         if isinstance(module, LoraLayer):
+            delta: Tensor = module.get_delta_weight("default")  # type: ignore[attr-defined]
             weight = state.pop(f"{name}.base_layer.weight")
-            state[f"{name}.weight"] = weight + module.get_delta_weight("default").detach()
+            state[f"{name}.weight"] = weight + delta.detach()
             if (bias := state.pop(f"{name}.base_layer.bias", None)) is not None:
                 state[f"{name}.bias"] = bias
     return state
