@@ -97,9 +97,8 @@ def main() -> None:
         f"{steps} tokens an answer, one thread, median of {rounds}. "
         f"Peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB.\n"
     )
-    print(
-        "| | answers a CPU-second | against one by one | of the machine's limit |\n|---|---|---|---|"
-    )
+    print("| | answers a CPU-second | against one by one | of the machine's limit |")
+    print("|---|---|---|---|")
     single = medians["one by one"]
     for name in ("one by one", batched):
         took, limit = medians[name], medians[f"limit, {name}"]
