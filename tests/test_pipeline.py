@@ -61,6 +61,8 @@ def test_a_fresh_clone_runs_from_corpus_to_registry_and_then_has_nothing_to_do(t
     logged = {file.path for file in client.list_artifacts(run.info.run_id, "speech")}
     assert "speech/listening.html" in logged
     assert any(name.endswith(".flac") for name in logged)
+    (page,) = client.list_artifacts(run.info.run_id, "report")
+    assert page.file_size == (clone / "report" / "index.html").stat().st_size
     version = client.get_model_version("voxtwist", "1")
     assert version.run_id == run.info.run_id
     assert version.tags["md5.checkpoint"].endswith(".dir")

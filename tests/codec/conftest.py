@@ -39,14 +39,14 @@ def golden() -> dict[str, dict[str, torch.Tensor]]:
 
 
 @pytest.fixture(scope="session")
-def full_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def full_dir(tmp_path_factory: pytest.TempPathFactory, campplus: onnx.ModelProto) -> Path:
     folder = tmp_path_factory.mktemp("cosyvoice")
     for name in ("cosyvoice.yaml", "flow.pt", "hift.pt"):
         shutil.copy(DATA / "tiny" / name, folder)
     generator = torch.Generator().manual_seed(0)
     speakers = {DEFAULT_SPEAKER: {"embedding": torch.randn(1, 192, generator=generator)}}
     torch.save(speakers, folder / "spk2info.pt")
-    onnx.save(_campplus(), folder / "campplus.onnx")
+    onnx.save(campplus, folder / "campplus.onnx")
     onnx.save(_speech_tokenizer(), folder / "speech_tokenizer_v1.onnx")
     return folder
 
@@ -60,21 +60,6 @@ def _model(nodes: list, inputs: list, outputs: list, constants: dict) -> onnx.Mo
     initializers = [numpy_helper.from_array(value, name) for name, value in constants.items()]
     graph = helper.make_graph(nodes, "stand_in", inputs, outputs, initializers)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-
-
-def _campplus() -> onnx.ModelProto:
-    """(1, T, 80) -> (1, 192): the mean absolute feature, projected."""
-    weight = np.random.default_rng(0).standard_normal((80, 192)).astype(np.float32)
-    return _model(
-        [
-            helper.make_node("Abs", ["fbank"], ["loud"]),
-            helper.make_node("ReduceMean", ["loud"], ["mean"], axes=[1], keepdims=0),
-            helper.make_node("MatMul", ["mean", "weight"], ["embedding"]),
-        ],
-        [helper.make_tensor_value_info("fbank", TensorProto.FLOAT, [1, None, 80])],
-        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [1, 192])],
-        {"weight": weight},
-    )
 
 
 def _speech_tokenizer() -> onnx.ModelProto:

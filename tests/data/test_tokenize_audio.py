@@ -28,6 +28,9 @@ class LoudnessCodec:
     def decode(self, codes):
         return np.repeat(codes / 63, 320).astype(np.float32)
 
+    def decode_many(self, utterances):
+        return enumerate(map(self.decode, utterances))
+
 
 @pytest.fixture
 def folder(tmp_path):

@@ -1,6 +1,7 @@
 """The evaluation stages on a tiny model, as the pipeline calls them, into a real MLflow run."""
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,8 +14,11 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from voxtwist.codec.kmeans import ContextDecoder, KMeansCodec
 from voxtwist.data.files import rows_path
 from voxtwist.errors import VoxtwistError
-from voxtwist.evaluation.text import evaluate_text, refuse_trained
+from voxtwist.evaluation.held_out import refuse_trained
+from voxtwist.evaluation.text import evaluate_text
+from voxtwist.evaluation.text_table import write_questions
 from voxtwist.evaluation.tracked import log_text, speech_stage, text_comparison, text_stage
+from voxtwist.evaluation.trivia import trivia
 from voxtwist.params import Params
 from voxtwist.tracking.store import Store, open_store
 
@@ -98,9 +102,13 @@ def test_the_table_and_the_details_say_what_was_asked_and_how(
     assert rows[0]["prompt"] == f"Question: {rows[0]['question']}\nAnswer:"
     best = max(range(4), key=lambda choice: rows[0]["response"][choice][0])
     assert rows[0]["metrics"]["acc"] == (best == rows[0]["target"])
-    details = json.loads((tmp_path / "details.json").read_text())["trivia"]
-    assert details["versions"] == {"trivia": 1.0}
-    assert details["config"]["random_seed"] == 0
+    details = json.loads((tmp_path / "details.json").read_text())
+    trivia = details["suites"]["trivia"]
+    assert trivia["versions"] == {"trivia": 1.0}
+    assert trivia["config"]["random_seed"] == 0
+    assert trivia["first_prompt"] == rows[0]["prompt"]
+    assert details["software"]["lm_eval"] == version("lm_eval")
+    assert len(details["chat_template_sha256"]) == 64
 
 
 def test_tables_of_different_questions_are_not_compared(
@@ -118,9 +126,18 @@ def test_tables_of_different_questions_are_not_compared(
 def test_a_question_that_was_trained_on_is_refused(tmp_path: Path) -> None:
     split = tmp_path / "train.jsonl"
     pq.write_table(pa.table({"question": ["who WAS it", "something"]}), rows_path(split))
-    refuse_trained([{"task": "trivia", "question": "Who is it?"}], split)
+    refuse_trained([("trivia", "Who is it?")], split)
     with pytest.raises(VoxtwistError, match="trivia asks 'Who was it\\?'"):
-        refuse_trained([{"task": "trivia", "question": "Who was it?"}], split)
+        refuse_trained([("trivia", "Who is it?"), ("trivia", "Who was it?")], split)
+
+
+def test_a_suite_with_a_trained_question_is_refused_whatever_the_limit(
+    models: dict[str, Path], params: Params, tmp_path: Path
+) -> None:
+    split = tmp_path / "train.jsonl"
+    pq.write_table(pa.table({"question": [trivia()[200].question]}), rows_path(split))
+    with pytest.raises(VoxtwistError, match=r"trivia asks .* \(1 of 258 questions are\)"):
+        text_stage(params, models["sft"], split, tmp_path)
 
 
 def test_mistakes_are_named(models: dict[str, Path], tmp_path: Path) -> None:
@@ -131,8 +148,11 @@ def test_mistakes_are_named(models: dict[str, Path], tmp_path: Path) -> None:
 def test_speech_from_the_model_to_the_run(
     models: dict[str, Path], params: Params, run: tuple[Store, str], split: Path, tmp_path: Path
 ) -> None:
-    for suffix in (".jsonl", ".rows.parquet"):
-        (tmp_path / f"train{suffix}").write_bytes(split.with_suffix(suffix).read_bytes())
+    train = tmp_path / "train.jsonl"
+    train.write_bytes(split.read_bytes())
+    rows = pq.read_table(rows_path(split))
+    taught = pa.array([f"Taught {i}?" for i in range(len(rows))])
+    pq.write_table(rows.set_column(1, "question", taught), rows_path(train))
     output = tmp_path / "speech"
     metrics = speech_stage(tmp_path, params, models["sft"], tmp_path, output)
     rows = [json.loads(line) for line in (output / "samples.jsonl").read_text().splitlines()]
@@ -152,5 +172,6 @@ def test_speech_from_the_model_to_the_run(
 
 
 def test_evaluation_before_training_says_so(tmp_path: Path, params: Params) -> None:
+    write_questions(tmp_path, [])
     with pytest.raises(VoxtwistError, match=r"train\.json is missing: run the stage train"):
         log_text(tmp_path, params, {"comparison": {}}, tmp_path)

@@ -10,6 +10,9 @@ import soundfile
 
 from voxtwist.codec.files import read_speech_tokens
 from voxtwist.evaluation.asr import MoonshineTranscriber
+from voxtwist.evaluation.judges import Judges
+from voxtwist.evaluation.leak import Leak
+from voxtwist.evaluation.mos import Dnsmos
 from voxtwist.evaluation.questions import Reference
 from voxtwist.evaluation.speech import as_metrics, decode, judge, write_samples
 from voxtwist.evaluation.speech_metrics import summarise
@@ -22,7 +25,8 @@ REFERENCE = "seven plus eight is fifteen"
 @pytest.fixture(scope="module")
 def answers(word_codec: Any) -> list[Spoken]:
     def said(text: str, speech: str, problem: str | None = None) -> Spoken:
-        return Spoken(text, word_codec.codes(speech), problem is None, problem)
+        ended = problem != "ended by length"
+        return Spoken(text, word_codec.codes(speech), problem is None, problem, ended)
 
     return [
         said("Seven plus eight is fifteen.", "seven plus eight is fifteen"),
@@ -40,7 +44,9 @@ def utterances(word_codec: Any, answers: list[Spoken]) -> list[Utterance]:
     )
     references = [reference] * len(answers)
     waveforms = decode(word_codec, [answer.codes for answer in answers])
-    return judge(references, answers, waveforms, word_codec, MoonshineTranscriber(), "dnsmos", 6)
+    leaks = [Leak(0.5, 5)] * 4 + [Leak(0.0, 0)]
+    judges = Judges(MoonshineTranscriber(), Dnsmos())
+    return judge(references, answers, leaks, waveforms, word_codec, judges, 6)
 
 
 def test_speech_is_judged_against_the_models_own_text(utterances: list[Utterance]) -> None:
@@ -66,6 +72,10 @@ def test_figures_of_the_group(utterances: list[Utterance]) -> None:
     assert figures["heldout/numbers/reference_wer"].value == 0
     assert figures["heldout/numbers/well_formed"].value == pytest.approx(3 / 5)
     assert figures["heldout/numbers/runaway"].value == pytest.approx(1 / 5)
+    assert figures["heldout/numbers/eos"].value == pytest.approx(4 / 5)
+    assert figures["heldout/numbers/leaked_mass"].value == pytest.approx(0.1)
+    assert figures["heldout/numbers/leaked_mass"].n == 4  # without text nothing can leak
+    assert "heldout/numbers/utmos" not in figures  # nobody asked for it
     assert figures["heldout/numbers/dnsmos"].n == 4  # silence has no quality
     assert figures["heldout/numbers/reference_dnsmos"].value > 2.5
     assert figures["heldout/numbers/seconds"].value == pytest.approx((5 + 5 + 5 + 0 + 2) / 50 / 5)
@@ -101,10 +111,10 @@ def test_an_answer_that_was_closed_at_its_longest_ran_away(
     (utterance,) = judge(
         references,
         answers[:1],
+        [Leak(0.0, 5)],
         decode(word_codec, [answers[0].codes]),
         word_codec,
-        MoonshineTranscriber(),
-        "none",
+        Judges(MoonshineTranscriber()),
         longest=len(answers[0].codes),
     )
     assert utterance.well_formed

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from lm_eval import simple_evaluate
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
+from lm_eval.tasks import TaskManager
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
@@ -15,6 +17,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from voxtwist.evaluation.suites import load_suites
 from voxtwist.evaluation.unitlm import UnitLM
 from voxtwist.vocabulary import ChatFormat, extend_tokenizer
 
@@ -63,6 +66,23 @@ PAIRS = [("Question: What colour?\nAnswer:", answer) for answer in (" Red", " Da
 def test_agrees_with_the_stock_model(llama: Path) -> None:
     ours = likelihoods(UnitLM(str(llama), device="cpu", batch_size=2), PAIRS)
     assert ours == pytest.approx(likelihoods(HFLM(str(llama), device="cpu"), PAIRS), abs=1e-3)
+
+
+def test_stock_lm_eval_gives_the_same_answers_to_multiple_choice(llama: Path) -> None:
+    def run(model: HFLM) -> tuple[dict[str, float], list[list[tuple[float, bool]]]]:
+        (suite,) = load_suites(["trivia"])
+        results = simple_evaluate(
+            model, tasks=suite.top, limit=20, task_manager=TaskManager(include_defaults=False)
+        )
+        samples = results["samples"]["trivia"]
+        return results["results"]["trivia"], [sample["filtered_resps"] for sample in samples]
+
+    ours, our_answers = run(UnitLM(str(llama), device="cpu", batch_size=8))
+    stock, stock_answers = run(HFLM(str(llama), device="cpu", batch_size=8))
+    assert ours["acc,none"] == stock["acc,none"]
+    assert ours["acc_norm,none"] == stock["acc_norm,none"]
+    for one, other in zip(our_answers, stock_answers, strict=True):
+        assert [score for score, _ in one] == pytest.approx([score for score, _ in other], abs=1e-3)
 
 
 def test_masked_speech_gives_its_probability_to_text(llama: Path) -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from transformers import AutoTokenizer
 
 from voxtwist.inference.generate import generate
@@ -63,12 +64,25 @@ def test_every_training_answer_is_legal(smollm2_tokenizer, fmt):
     chat = ChatFormat.from_tokenizer(tokenizer)
     sample = chat.encode_batch(["Q?"], ["It is five."], [np.array([3, 3, 7])])[0]
     answer = sample.input_ids[len(chat.prompt_ids("Q?")) :].tolist()
+    legal = LegalTokens(tokenizer, 2, settings())
+    for place, token in enumerate([*answer, vocabulary.im_end]):
+        ids = torch.tensor([[0, 0, *answer[:place]]])
+        scores = legal(ids, torch.zeros(1, vocabulary.size + 3))  # rows that pad the embedding too
+        assert scores[0, token] == 0, (place, token)
+        assert scores[0, vocabulary.size :].isinf().all()
+    assert scores.isfinite().sum() == 1  # behind the end there is only padding
+
+
+@pytest.mark.parametrize("fmt", ["v1", "v1.1"])
+def test_rows_of_a_batch_stand_in_different_places(smollm2_tokenizer, fmt):
+    tokenizer = extend_tokenizer(smollm2_tokenizer, 8, fmt)
+    v = SpeechVocabulary.from_tokenizer(tokenizer)
+    word, code = 500, v.code_offset
+    spoken = [word, word, code, code] if v.marks is None else [*v.marks[:1], word, *v.marks[1:3]]
+    written = [*(v.marks or [word])[:1], word, word, word]
     legal = LegalTokens(tokenizer, 0, settings())
-    for place, token in enumerate(answer):
-        allowed = {int(i) for ids in legal.following(answer[:place]) for i in [*as_list(ids)]}
-        assert token in allowed, (place, token)
-    assert legal.following(answer) == [vocabulary.im_end]
-
-
-def as_list(ids):
-    return [ids] if isinstance(ids, int) else ids.tolist()
+    together = legal(torch.tensor([spoken, written]), torch.zeros(2, v.size))
+    for row, answer in zip(together, (spoken, written), strict=True):
+        assert torch.equal(row, legal(torch.tensor([answer]), torch.zeros(1, v.size))[0])
+    assert together[:, word].tolist() == [-torch.inf, 0]
+    assert together[0, code] == 0

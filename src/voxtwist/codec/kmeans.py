@@ -193,8 +193,8 @@ def steady_codes(points: Tensor, centroids: Tensor, switch_cost: float) -> Tenso
         cheapest.append(int(code))
         stays.append(stay)
     codes = [int(cost.argmin())]
-    for code, stay in zip(reversed(cheapest), reversed(stays), strict=True):
-        codes.append(codes[-1] if stay[codes[-1]] else code)
+    for changed_from, stay in zip(reversed(cheapest), reversed(stays), strict=True):
+        codes.append(codes[-1] if stay[codes[-1]] else changed_from)
     return torch.tensor(codes[::-1])
 
 

@@ -73,9 +73,9 @@ class Judges:
     def listen(self, waveforms: Sequence[np.ndarray], rate: int) -> list[Heard]:
         """Mono float32 waveforms (N,) at `rate` Hz, of which some may be empty."""
         transcripts = self.transcriber.transcribe(waveforms, rate)
-        mos = _audible(self.dnsmos and self.dnsmos.score, waveforms, rate)
-        utmos = _audible(self.utmos and self.utmos.score, waveforms, rate)
-        voices = _audible(self.voice and self.voice.embed, waveforms, rate)
+        mos = _audible(self.dnsmos.score if self.dnsmos else None, waveforms, rate)
+        utmos = _audible(self.utmos.score if self.utmos else None, waveforms, rate)
+        voices = _audible(self.voice.embed if self.voice else None, waveforms, rate)
         return [Heard(*all_) for all_ in zip(transcripts, mos, utmos, voices, strict=True)]
 
 

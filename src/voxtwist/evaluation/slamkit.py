@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from transformers import AutoConfig, PreTrainedConfig
 
 from voxtwist.errors import VoxtwistError
-from voxtwist.model.base import save_checkpoint
+from voxtwist.model.base import embedding_rows, save_checkpoint
 from voxtwist.vocabulary import FORMATS, MODALITY_TOKENS, load_extended_tokenizer
 
 MODEL_TYPE = "speech_language_model"
@@ -55,7 +55,7 @@ def import_slamkit(
             f"{MODEL_TYPE}"
         )
     config, weights = _read_config(checkpoint), _read_weights(checkpoint)
-    rows = next(len(w) for name, w in weights.items() if name.endswith("embed_tokens.weight"))
+    rows = embedding_rows(weights)
     fmt = fmt or _tell_format(checkpoint, rows, tokenizer, n_codes)
     extended = load_extended_tokenizer(tokenizer, n_codes, fmt)
     if len(extended) > rows:

@@ -63,10 +63,10 @@ def _figures(rows: list[Utterance], resamples: int) -> Iterator[tuple[str, Estim
 
 def _opinions(rows: list[Utterance]) -> Iterator[tuple[str, list[float | None]]]:
     """What only exists of audible answers, and of judges that were asked."""
-    yield "dnsmos", [r.mos and r.mos.overall for r in rows]
-    yield "dnsmos_p808", [r.mos and r.mos.p808 for r in rows]
-    yield "reference_dnsmos", [r.reference_mos and r.reference_mos.overall for r in rows]
-    yield "reference_dnsmos_p808", [r.reference_mos and r.reference_mos.p808 for r in rows]
+    yield "dnsmos", [r.mos.overall if r.mos else None for r in rows]
+    yield "dnsmos_p808", [r.mos.p808 if r.mos else None for r in rows]
+    yield "reference_dnsmos", [r.reference_mos.overall if r.reference_mos else None for r in rows]
+    yield "reference_dnsmos_p808", [r.reference_mos.p808 if r.reference_mos else None for r in rows]
     yield "utmos", [r.utmos for r in rows]
     yield "reference_utmos", [r.reference_utmos for r in rows]
     yield "voice_similarity", [r.voice_similarity for r in rows]

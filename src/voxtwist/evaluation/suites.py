@@ -114,7 +114,7 @@ def _load(manager: TaskManager, name: str, datasets: Path | None) -> Suite:
     config = _first_config(manager, source)
     overrides: dict[str, Any] = {}
     if datasets is not None and "dataset_path" in config:
-        overrides |= {"dataset_path": str(_local_copy(datasets, config["dataset_path"]))}
+        overrides |= _local_copy(datasets, config)
     if letters:
         overrides |= _LETTER_SCORING
     elif name.startswith(_REDUX):
@@ -163,14 +163,20 @@ def _first_config(manager: TaskManager, name: str) -> dict[str, Any]:
     return config
 
 
-def _local_copy(datasets: Path, hub_name: str) -> Path:
+def _local_copy(datasets: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a task that read its data from a folder instead of the hub."""
+    hub_name = config["dataset_path"]
     folder = datasets / hub_name
     if not folder.is_dir():
         raise VoxtwistError(
             f"evaluate_text.datasets is {datasets}, but {folder} is missing: copy it with `hf "
             f"download --repo-type dataset {hub_name} --local-dir {folder}`"
         )
-    return folder.resolve()
+    # The cache of `datasets` knows a folder by its last name: another copy, or a changed one,
+    # would be taken for the first.
+    anew = {"download_mode": "force_redownload", "verification_mode": "no_checks"}
+    kwargs = {**(config.get("dataset_kwargs") or {}), **anew}
+    return {"dataset_path": str(folder.resolve()), "dataset_kwargs": kwargs}
 
 
 def _no_data(name: str, hub_name: str | None, datasets: Path | None, error: Exception) -> str:

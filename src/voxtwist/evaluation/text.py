@@ -121,10 +121,17 @@ def evaluate_text(
 
 def _run(model: "UnitLM", suite: "Suite", limit: int | None) -> Any:
     from lm_eval import simple_evaluate
+    from lm_eval.tasks import TaskManager
 
     model.reset_leaked_mass()
     model.answer_prefix = model.text_prefix() if suite.letters else ""
-    return simple_evaluate(model, tasks=suite.top, limit=limit, apply_chat_template=suite.chat)
+    return simple_evaluate(
+        model,
+        tasks=suite.top,
+        task_manager=TaskManager(include_defaults=False),  # the tasks are loaded already
+        limit=limit,
+        apply_chat_template=suite.chat,
+    )
 
 
 def _sha256(template: str | None) -> str | None:

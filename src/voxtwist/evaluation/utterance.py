@@ -103,7 +103,6 @@ def measure(
     characters = character_errors(text, heard.transcript)
     if not len(codes) or not normalise(text):
         words, characters = (Errors(e.length, e.length) for e in (words, characters))
-    similar = heard.voice is not None and voice is not None
     runaway = len(codes) >= longest or not answer.ended
     return Utterance(
         id=name,
@@ -137,8 +136,13 @@ def measure(
         reference_mos=reference_heard.mos,
         utmos=heard.utmos,
         reference_utmos=reference_heard.utmos,
-        voice_similarity=float(np.dot(heard.voice, voice)) if similar else None,
+        voice_similarity=_cosine(heard.voice, voice),
     )
+
+
+def _cosine(voice: np.ndarray | None, other: np.ndarray | None) -> float | None:
+    """Of unit vectors."""
+    return None if voice is None or other is None else float(np.dot(voice, other))
 
 
 def repeated_ngrams(codes: np.ndarray, n: int = _NGRAM) -> float:

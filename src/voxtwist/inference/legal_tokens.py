@@ -8,6 +8,7 @@ from voxtwist.params import Generate
 from voxtwist.vocabulary import SpeechVocabulary
 
 FRAME_RATE_HZ = 50  # of every codec
+Legal = tuple[int | str, ...]
 
 
 class LegalTokens(LogitsProcessor):
@@ -19,41 +20,57 @@ class LegalTokens(LogitsProcessor):
     ) -> None:
         self.vocabulary = v = SpeechVocabulary.from_tokenizer(tokenizer)
         control = set(tokenizer.get_added_vocab().values())
-        self.text = torch.tensor([i for i in range(v.text_size) if i not in control])
-        self.codes = torch.arange(v.code_offset, v.size)
+        text = torch.tensor([i for i in range(v.text_size) if i not in control])
+        self.kinds = {"text": text, "codes": torch.arange(v.code_offset, v.size)}
         self.prompt_length = prompt_length
         self.max_text = settings.max_text_tokens
         self.max_speech = round(settings.max_speech_seconds * FRAME_RATE_HZ)
+        self._illegal: dict[Legal, Tensor] = {}
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Scores (B, vocabulary) of the next tokens, illegal ones set to minus infinity."""
-        legal = torch.zeros_like(scores, dtype=torch.bool)
-        for row, answer in zip(legal, input_ids[:, self.prompt_length :].tolist(), strict=True):
-            for ids in self.following(answer):
-                row[ids] = True
-        return scores.masked_fill(~legal, -torch.inf)
+        answers = input_ids[:, self.prompt_length :]
+        length = answers.shape[1]
+        spoken = (answers >= self.vocabulary.code_offset).sum(dim=1).tolist()
+        last = answers[:, -1].tolist() if length else [None] * len(answers)
+        places = [self.following(*row, length) for row in zip(last, spoken, strict=True)]
+        illegal = torch.stack([self._mask(legal, scores) for legal in places])
+        return scores.masked_fill(illegal, -torch.inf)
 
-    def following(self, answer: list[int]) -> list[Tensor | int]:
-        """The ids that may follow the ids of an answer so far."""
+    def following(self, last: int | None, spoken: int, length: int) -> Legal:
+        """What may follow the ids of an answer so far: single ids, "text" or "codes".
+
+        Args:
+            last: the last id; None at the start.
+            spoken: speech codes so far.
+            length: ids so far.
+        """
         v = self.vocabulary
-        spoken = sum(i >= v.code_offset for i in answer)
-        if answer and answer[-1] == v.im_end:
-            return [v.im_end]  # padding
-        more_codes = [self.codes] if spoken < self.max_speech else []
+        if last == v.im_end:
+            return (v.im_end,)  # padding
+        more_codes: Legal = ("codes",) if spoken < self.max_speech else ()
         if v.marks is None:
-            more_text = [self.text] if not spoken and len(answer) < self.max_text else []
-            return more_text + (more_codes if answer else []) + ([v.im_end] if spoken else [])
+            more_text: Legal = ("text",) if not spoken and length < self.max_text else ()
+            return more_text + (more_codes if length else ()) + ((v.im_end,) if spoken else ())
         text_start, text_end, speech_start, speech_end = v.marks
-        if not answer:
-            return [text_start]
-        if answer[-1] == text_start:
-            return [self.text]
-        if answer[-1] == text_end:
-            return [speech_start]
-        if answer[-1] == speech_start:
-            return [self.codes]
-        if answer[-1] == speech_end:
-            return [v.im_end]
+        only: dict[int | None, Legal] = {
+            None: (text_start,),
+            text_start: ("text",),
+            text_end: (speech_start,),
+            speech_start: ("codes",),
+            speech_end: (v.im_end,),
+        }
+        if last in only:
+            return only[last]
         if spoken:
-            return [*more_codes, speech_end]
-        return [*([self.text] if len(answer) <= self.max_text else []), text_end]
+            return (*more_codes, speech_end)
+        return (*(("text",) if length <= self.max_text else ()), text_end)
+
+    def _mask(self, legal: Legal, scores: Tensor) -> Tensor:
+        """True (vocabulary,) where a token is illegal: one of a handful, made when first needed."""
+        if legal not in self._illegal:
+            mask = torch.ones_like(scores[0], dtype=torch.bool)
+            for ids in legal:
+                mask[self.kinds[ids] if isinstance(ids, str) else ids] = False
+            self._illegal[legal] = mask
+        return self._illegal[legal]

@@ -118,7 +118,7 @@ def save_checkpoint(
     Args:
         weights: under the names of the stock model; a tied head may be left out.
     """
-    config = type(config).from_dict({**config.to_dict(), "vocab_size": _rows(weights)})
+    config = type(config).from_dict({**config.to_dict(), "vocab_size": embedding_rows(weights)})
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
     tied = config.tie_word_embeddings
@@ -132,7 +132,8 @@ def save_checkpoint(
     _add_older_names(folder / "config.json")
 
 
-def _rows(weights: dict[str, torch.Tensor]) -> int:
+def embedding_rows(weights: dict[str, torch.Tensor]) -> int:
+    """How many ids a model's embedding has, by its weights under their stock names."""
     return next(len(w) for name, w in weights.items() if name.endswith("embed_tokens.weight"))
 
 

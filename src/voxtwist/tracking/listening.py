@@ -8,10 +8,10 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import orjson
 import soundfile
@@ -19,6 +19,7 @@ import soundfile
 from voxtwist.codec.audio import read_audio, resample
 from voxtwist.errors import VoxtwistError
 from voxtwist.evaluation.wer import Span, align_words
+from voxtwist.tracking.page import STYLE, write_page
 
 OPUS_RATE = 24_000  # Hz; Opus knows 8, 12, 16, 24 and 48 kHz
 _HEADINGS = {"heldout": "Held out", "taught": "Taught"}
@@ -36,11 +37,20 @@ _FIGURES = [
 
 @dataclass(frozen=True)
 class Card:
-    """One answer as it is shown: a row of samples.jsonl, the words compared, and the audio."""
+    """One answer as it is shown: a row of samples.jsonl, and the folder with its audio."""
 
     row: dict[str, Any]
-    spans: list[Span]
-    audio: str | None
+    samples: Path
+
+    @cached_property
+    def audio(self) -> str | None:
+        """The answer's sound as a data URL; None without speech."""
+        file = self.samples / f"{self.row['id']}.flac"
+        return embed_audio(file) if file.exists() else None
+
+    @property
+    def spans(self) -> list[Span]:
+        return align_words(self.row["text"], self.row["transcript"])
 
     @property
     def error_rate(self) -> float:
@@ -80,20 +90,22 @@ def write_listening_page(page: Path, samples: Path, metrics: dict[str, Any], tit
     Raises:
         VoxtwistError: samples.jsonl is missing.
     """
+    write_page(
+        page,
+        STYLE,
+        "listening.html.jinja",
+        title=title,
+        groups=read_groups(samples, metrics),
+    )
+
+
+def read_groups(samples: Path, metrics: dict[str, Any]) -> list[Group]:
+    """What `evaluate_speech` wrote, by part, held out and taught; see `write_listening_page`."""
     table = samples / "samples.jsonl"
     if not table.exists():
         raise VoxtwistError(f"{table} is missing: run evaluate_speech")
-    rows = [orjson.loads(line) for line in table.read_bytes().splitlines()]
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("voxtwist.tracking", "."),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page.parent.mkdir(parents=True, exist_ok=True)
-    template = environment.get_template("listening.html.jinja")
-    page.write_text(
-        template.render(title=title, groups=_groups(rows, samples, metrics)), encoding="utf-8"
+    return _groups(
+        [orjson.loads(line) for line in table.read_bytes().splitlines()], samples, metrics
     )
 
 
@@ -119,19 +131,10 @@ def _groups(rows: Sequence[dict[str, Any]], samples: Path, metrics: dict[str, An
             part=part,
             anchor=f"{group}-{part}",
             tiles=_tiles(f"{group}/{part}", metrics),
-            cards=[_card(row, samples) for row in part_rows],
+            cards=[Card(row, samples) for row in part_rows],
         )
         for (group, part), part_rows in members.items()
     ]
-
-
-def _card(row: dict[str, Any], samples: Path) -> Card:
-    audio = samples / f"{row['id']}.flac"
-    return Card(
-        row=row,
-        spans=align_words(row["text"], row["transcript"]),
-        audio=embed_audio(audio) if audio.exists() else None,
-    )
 
 
 def _tiles(group: str, metrics: dict[str, Any]) -> list[Tile]:

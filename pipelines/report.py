@@ -1,0 +1,17 @@
+"""Stage `report`: all that was measured on one page, and as plots."""
+
+from pathlib import Path
+
+from voxtwist import params
+from voxtwist.cli.errors import one_line_errors
+from voxtwist.evaluation.report_stage import report_stage
+
+with one_line_errors():
+    report_stage(
+        Path(),
+        params.load(),
+        Path("metrics"),
+        Path("samples"),
+        Path("report"),
+        Path("plots/results"),
+    )
