@@ -87,10 +87,20 @@ def editable_yaml() -> YAML:
 
 
 class _Representer(RoundTripRepresenter):
-    """Writes `null`, where ruamel leaves the value out."""
+    """Writes `null`, where ruamel leaves the value out, and `3.0e-05`, where it writes `3e-05`.
+
+    The latter is a string to PyYAML and DVC.
+    """
 
     def represent_none(self, _data: None) -> ScalarNode:
         return self.represent_scalar("tag:yaml.org,2002:null", "null")
 
+    def represent_float(self, data: float) -> ScalarNode:
+        text = repr(data)
+        if "e" in text and "." not in text:
+            return self.represent_scalar("tag:yaml.org,2002:float", text.replace("e", ".0e"))
+        return super().represent_float(data)
+
 
 _Representer.add_representer(type(None), _Representer.represent_none)
+_Representer.add_representer(float, _Representer.represent_float)

@@ -71,6 +71,8 @@ class Objects:
         info = HashInfo("md5", digest)
         if not self._complete(self._cache, digest) and self._remote is not None:
             self._repo.cloud.pull([info])
+            if self.files(digest):  # that was only the listing
+                self._repo.cloud.pull([child for _, _, child in _tree(self._cache, digest)])
         if not self._complete(self._cache, digest):
             raise VoxtwistError(
                 f"{digest} ({path.name}) is neither in DVC's cache {self.cache_folder} nor in a "
