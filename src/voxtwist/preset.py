@@ -54,7 +54,7 @@ def _overlay(
 def _write_valid(settings: CommentedMap, params_file: Path, preset: Path) -> None:
     draft = params_file.with_suffix(".draft")
     try:
-        _yaml().dump(settings, draft)
+        editable_yaml().dump(settings, draft)
         params.load(draft)
         draft.replace(params_file)
     except VoxtwistError as error:
@@ -65,7 +65,7 @@ def _write_valid(settings: CommentedMap, params_file: Path, preset: Path) -> Non
 
 def _read(file: Path) -> CommentedMap:
     try:
-        values = _yaml().load(file.read_text())
+        values = editable_yaml().load(file.read_text())
     except FileNotFoundError:
         raise VoxtwistError(f"{file} is missing: run from the root of the project") from None
     except YAMLError as error:
@@ -77,7 +77,8 @@ def _read(file: Path) -> CommentedMap:
     return values
 
 
-def _yaml() -> YAML:
+def editable_yaml() -> YAML:
+    """Reads and writes params.yaml with its comments and layout."""
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 4096  # never fold a line
@@ -86,10 +87,20 @@ def _yaml() -> YAML:
 
 
 class _Representer(RoundTripRepresenter):
-    """Writes `null`, where ruamel leaves the value out."""
+    """Writes `null`, where ruamel leaves the value out, and `3.0e-05`, where it writes `3e-05`.
+
+    The latter is a string to PyYAML and DVC.
+    """
 
     def represent_none(self, _data: None) -> ScalarNode:
         return self.represent_scalar("tag:yaml.org,2002:null", "null")
 
+    def represent_float(self, data: float) -> ScalarNode:
+        text = repr(data)
+        if "e" in text and "." not in text:
+            return self.represent_scalar("tag:yaml.org,2002:float", text.replace("e", ".0e"))
+        return super().represent_float(data)
+
 
 _Representer.add_representer(type(None), _Representer.represent_none)
+_Representer.add_representer(float, _Representer.represent_float)

@@ -46,6 +46,19 @@ def test_hashes_are_those_of_dvc(project: Path, monkeypatch):
     assert pipeline_md5(project, "make.py") == md5(project / "make.py")
 
 
+def test_a_lock_that_is_only_half_renewed_is_not_believed(tmp_path: Path, monkeypatch):
+    """While train runs, twist's new hash stands in the lock, and the old one below train."""
+    (tmp_path / "start").write_text("new")
+    for old, expected in (("a" * 32, md5(tmp_path / "start")), ("b" * 32, "b" * 32)):
+        stages = {
+            "twist": {"outs": [{"path": "start", "md5": "b" * 32}]},
+            "train": {"deps": [{"path": "start", "md5": old}]},
+        }
+        (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"stages": stages}))
+        monkeypatch.setenv("DVC_STAGE", "train")
+        assert pipeline_md5(tmp_path, "start") == expected
+
+
 def test_a_missing_path_is_named(tmp_path: Path):
     with pytest.raises(VoxtwistError, match=r"splits is missing: run `dvc repro`"):
         md5(tmp_path / "splits")

@@ -16,7 +16,7 @@ def git(root: Path, *arguments: str, text: str | None = None) -> str:
 def test_a_clean_tree_stays_clean_while_the_pipeline_writes(repository: Path):
     (repository / "pipelines/corpus").mkdir(parents=True)
     (repository / "metrics").mkdir()
-    for output in ("dvc.lock", "pipelines/corpus/dvc.lock", "metrics/train.json"):
+    for output in ("dvc.lock", "pipelines/corpus/dvc.lock", "metrics/train.json", ".gitignore"):
         (repository / output).write_text("{}")
     found = lineage.commit(repository)
     assert found.sha == git(repository, "rev-parse", "HEAD").strip()

@@ -146,6 +146,21 @@ def test_runs_of_a_sweep_are_nested(store: Store, lineage):
     assert store.client.get_run(trial.id).data.tags["mlflow.parentRunId"] == sweep.id
 
 
+def test_a_training_inside_dvc_finds_its_parent_in_the_environment(
+    store: Store, lineage, monkeypatch
+):
+    sweep = store.client.create_run(store.experiment_id, run_name="sweep").info.run_id
+    monkeypatch.setenv(runs.PARENT_VARIABLE, sweep)
+    with training_run(store, "trial", params=PARAMS, lineage=lineage) as trial:
+        pass
+    with resume_run(store, trial.id) as evaluation:  # logs into the nested run, not its parent
+        evaluation.log_metrics({"speech/wer": 0.2})
+    found = store.client.get_run(trial.id)
+    assert found.data.tags["mlflow.parentRunId"] == sweep
+    assert found.data.metrics == {"speech/wer": 0.2}
+    assert store.client.get_run(sweep).data.metrics == {}
+
+
 @pytest.mark.parametrize(
     ("learning_rate", "shown"),
     [(6e-4, "lr6e-4"), (1.25e-3, "lr1.25e-3"), (1e-5, "lr1e-5"), (1.0, "lr1e0")],

@@ -35,20 +35,22 @@ def pipeline_md5(root: Path, path: str) -> str:
     """The hash of a dependency or output of the pipeline, `path` relative to `root`.
 
     Inside a DVC stage it is read from dvc.lock, which DVC has just checked: raw data can be
-    terabytes. Elsewhere the lock may be stale, and the bytes are read.
+    terabytes. The bytes are read elsewhere, where the lock may be stale, and when the lock names
+    two hashes: that of a stage that is made anew, and the old one in a stage still to run.
     """
-    locked = _locked(root).get(path) if "DVC_STAGE" in os.environ else None
-    return locked or md5(root / path)
+    found = locked(root).get(path, set()) if "DVC_STAGE" in os.environ else set()
+    return next(iter(found)) if len(found) == 1 else md5(root / path)
 
 
-def _locked(root: Path) -> dict[str, str]:
+def locked(root: Path) -> dict[str, set[str]]:
+    """The hashes that dvc.lock names, by path: one each when nothing is waiting to be run."""
     try:
         stages = yaml.safe_load((root / "dvc.lock").read_text())["stages"].values()
     except FileNotFoundError:
         return {}
-    return {
-        entry["path"]: entry["md5"]
-        for stage in stages
-        for entry in [*stage.get("deps", []), *stage.get("outs", [])]
-        if "md5" in entry
-    }
+    found: dict[str, set[str]] = {}
+    for stage in stages:
+        for entry in [*stage.get("deps", []), *stage.get("outs", [])]:
+            if "md5" in entry:
+                found.setdefault(entry["path"], set()).add(entry["md5"])
+    return found

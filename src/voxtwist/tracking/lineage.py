@@ -23,8 +23,13 @@ PACKAGES = (
     "dvc",
     "numpy",
 )
-# What the pipeline itself writes into the work tree does not make the code dirty.
-WRITTEN_BY_DVC = (":(exclude,glob)**/dvc.lock", ":(exclude)metrics")
+# What the pipeline itself writes into the work tree does not make the code dirty: DVC names its
+# outputs in .gitignore files.
+WRITTEN_BY_DVC = (
+    ":(exclude,glob)**/dvc.lock",
+    ":(exclude,glob)**/.gitignore",
+    ":(exclude)metrics",
+)
 UNTRACKED_LIMIT = 1_000_000  # bytes; larger untracked files are not code and stay out of the diff
 
 
@@ -52,11 +57,12 @@ class Lineage:
     stage: str | None
     experiment: str | None
     md5: dict[str, str]
+    paths: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     hardware: dict[str, str] = field(default_factory=dict)
 
     def tags(self) -> dict[str, str]:
-        """`git.*`, `dvc.*`, `md5.*`, `version.*` and `hardware.*`, all strings."""
+        """`git.*`, `dvc.*`, `md5.*`, `path.*`, `version.*` and `hardware.*`, all strings."""
         tags = {
             "git.commit": self.commit.sha or "none",
             "git.dirty": str(self.commit.dirty).lower(),
@@ -65,7 +71,12 @@ class Lineage:
             # MLflow's own name for the commit: the UI shows it in the run's head.
             "mlflow.source.git.commit": self.commit.sha,
         }
-        groups = {"md5": self.md5, "version": self.versions, "hardware": self.hardware}
+        groups = {
+            "md5": self.md5,
+            "path": self.paths,
+            "version": self.versions,
+            "hardware": self.hardware,
+        }
         for group, values in groups.items():
             tags |= {f"{group}.{name}": value for name, value in values.items()}
         return {name: value for name, value in tags.items() if value is not None}
@@ -83,6 +94,7 @@ def collect(root: Path, data: Mapping[str, str]) -> Lineage:
         stage=os.environ.get("DVC_STAGE"),
         experiment=os.environ.get("DVC_EXP_NAME"),
         md5={name: hashes.pipeline_md5(root, path) for name, path in data.items()},
+        paths=dict(data),
         versions=versions(),
         hardware=hardware(),
     )

@@ -4,6 +4,7 @@ import contextlib
 import getpass
 import json
 import logging
+import os
 import signal
 import sys
 import threading
@@ -17,6 +18,7 @@ from mlflow.entities import DatasetInput, InputTag, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
+from voxtwist.tracking import liveness
 from voxtwist.tracking.lineage import Lineage
 from voxtwist.tracking.metric_buffer import MetricBuffer
 from voxtwist.tracking.store import Store
@@ -25,6 +27,10 @@ log = logging.getLogger(__name__)
 logging.getLogger("mlflow.system_metrics").setLevel(logging.WARNING)
 
 RESTORED_FROM = "voxtwist.restored_from"
+RECREATES = "voxtwist.recreates"  # id of the run whose model is made again
+# In the environment, so that they reach a training inside `dvc repro`.
+PARENT_VARIABLE = "VOXTWIST_PARENT_RUN"
+RECREATES_VARIABLE = "VOXTWIST_RECREATES"
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,13 @@ class Run:
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         self.store.client.log_batch(self.id, tags=[RunTag(*tag) for tag in tags.items()])
+
+    def tag_checkpoint(self, path: Path, digest: str) -> None:
+        """What training has made, by DVC's md5. Never raises for want of a server."""
+        try:
+            self.set_tags({"md5.checkpoint": digest, "path.checkpoint": str(path)})
+        except Exception as error:
+            log.warning("MLflow did not record the checkpoint of run %s: %s", self.id, error)
 
     def log_datasets(self, datasets: Iterable[Dataset]) -> None:
         """Log the run's inputs; the UI shows name, digest and context."""
@@ -132,7 +145,8 @@ def training_run(
     Args:
         name: see `run_name`.
         params: settings, nested or flat.
-        parent: id of the run that this one is shown under, for example a sweep's.
+        parent: id of the run that this one is shown under, for example a sweep's; by default what
+            the environment's VOXTWIST_PARENT_RUN says.
         run_id: continue this interrupted run instead of starting one; its params stay.
     """
     run = Run(store, run_id or _create(store, name, parent), continued=run_id is not None)
@@ -141,6 +155,7 @@ def training_run(
     try:
         with _sigterm_raises():
             run.log_lineage(lineage)
+            run.set_tags(liveness.tags())
             if run_id is None:
                 run.log_params(params)
                 run.log_datasets(datasets)
@@ -196,8 +211,10 @@ def _create(store: Store, name: str, parent: str | None) -> str:
         "mlflow.source.name": sys.argv[0],
         "mlflow.source.type": "LOCAL",
     }
-    if parent is not None:
+    if parent := parent or os.environ.get(PARENT_VARIABLE):
         tags["mlflow.parentRunId"] = parent
+    if recreates := os.environ.get(RECREATES_VARIABLE):
+        tags[RECREATES] = recreates
     return store.client.create_run(store.experiment_id, run_name=name, tags=tags).info.run_id
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 # MLflow reads it when it is imported; the word, "1" would not do.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import requests
 from filelock import FileLock
@@ -63,7 +64,7 @@ def open_store(root: Path, experiment: str) -> Store:
         VoxtwistError: the store cannot be reached, or the experiment is in MLflow's trash.
     """
     uri = tracking_uri(root)
-    if _is_server(uri):
+    if is_server(uri):
         _check_server(uri)
     scratch = home(root) / ".scratch"
     scratch.mkdir(exist_ok=True)
@@ -85,7 +86,7 @@ def open_store(root: Path, experiment: str) -> Store:
     return Store(uri, client, found.experiment_id, scratch / "metrics")
 
 
-def _is_server(uri: str) -> bool:
+def is_server(uri: str) -> bool:
     return uri.startswith(("http:", "https:"))
 
 
@@ -103,7 +104,7 @@ def _check_server(uri: str) -> None:
 def _create(client: MlflowClient, name: str, artifacts: Path) -> Experiment:
     # A server knows where its artifacts go; a bare database would put them below the current
     # directory of whoever calls first.
-    location = None if _is_server(client.tracking_uri) else artifacts.as_uri()
+    location = None if is_server(client.tracking_uri) else artifacts.as_uri()
     try:
         created = client.create_experiment(name, location, tags=MODEL_TRAINING)
     except MlflowException:

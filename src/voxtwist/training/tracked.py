@@ -1,13 +1,14 @@
 """A training as the pipeline runs it: resumable, and one MLflow run with its lineage."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import voxtwist
 from voxtwist.files import write_json
 from voxtwist.params import Params
 from voxtwist.tracking import lineage
-from voxtwist.tracking.hashes import pipeline_md5
+from voxtwist.tracking.hashes import md5, pipeline_md5
 from voxtwist.tracking.runs import Dataset, Run, run_name, training_run
 from voxtwist.tracking.store import home, open_store
 from voxtwist.training.state import StateFolder, code_fingerprint, fingerprint
@@ -18,17 +19,25 @@ _OF_THIS_PROCESS = {"max_hours", "save_steps"}
 
 
 def train_tracked(
-    params: Params, root: Path, start: Path, splits: Path, best: Path, last: Path, report: Path
+    params: Params,
+    root: Path,
+    start: Path,
+    splits: Path,
+    best: Path,
+    last: Path,
+    report: Path,
+    parent: str | None = None,
 ) -> None:
     """Train as `params.train` says, from `start` on the files of `splits`, into `best` and `last`.
 
     Args:
         root: the project; the paths are relative to it.
         report: JSON file that gets what `train` returns.
+        parent: see `training_run`.
     """
     data = {"raw": Path(params.data.raw), "base": Path("checkpoints/base"), "start": start}
     data |= {name: splits / f"{name}.jsonl" for name in ("train", "eval")}
-    data["codec"] = Path(params.codec.path)
+    data |= {"splits": splits, "codec": Path(params.codec.path)}
     hashes = {name: pipeline_md5(root, str(path)) for name, path in data.items()}
     key = fingerprint(
         {
@@ -39,8 +48,9 @@ def train_tracked(
         }
     )
 
-    def open_run(run_id: str | None) -> AbstractContextManager[Run]:
-        return training_run(
+    @contextmanager
+    def open_run(run_id: str | None) -> Iterator[Run]:
+        with training_run(
             open_store(root, params.tracking.experiment),
             run_name(params.preset, params.train.freeze, params.train.learning_rate, key),
             params=params.model_dump(),
@@ -49,8 +59,11 @@ def train_tracked(
                 Dataset("train", hashes["train"], data["train"]),
                 Dataset("eval", hashes["eval"], data["eval"], "evaluation"),
             ],
+            parent=parent,
             run_id=run_id,
-        )
+        ) as run:
+            yield run
+            run.tag_checkpoint(best, md5(root / best))
 
     result = train(
         start,

@@ -1,0 +1,162 @@
+"""The code, settings and data of a run, beside the project and out of its way."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from mlflow.entities import Run
+
+from voxtwist.errors import VoxtwistError
+from voxtwist.tracking import hashes
+from voxtwist.tracking.objects import Objects
+from voxtwist.tracking.query import hashes_of
+from voxtwist.tracking.recreation.settings import write_settings
+from voxtwist.tracking.runs import PARENT_VARIABLE, RECREATES_VARIABLE
+from voxtwist.tracking.store import Store
+
+PATCH = "lineage/work_tree.patch"
+
+
+class Worktree:
+    """A git worktree with a DVC cache that is the project's."""
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        self.root, self.folder = root, folder.resolve()
+
+    def check_out(self, commit: str) -> None:
+        """Make the worktree at a commit.
+
+        Raises:
+            VoxtwistError: the folder is taken, or git does not know the commit.
+        """
+        if self.folder.exists() and any(self.folder.iterdir()):
+            raise VoxtwistError(
+                f"{self.folder} is not empty: name another folder with --into, or remove an "
+                f"earlier recreation with `git worktree remove --force {self.folder}`"
+            )
+        known = subprocess.run(
+            ["git", "cat-file", "-e", f"{commit}^{{commit}}"], cwd=self.root, capture_output=True
+        )
+        if known.returncode:
+            raise VoxtwistError(
+                f"git does not know the commit {commit} of the run: fetch it with "
+                "`git fetch --all`, or push it from where the model was trained"
+            )
+        self.git("worktree", "prune")
+        self.git("worktree", "add", "--detach", str(self.folder), commit)
+
+    def apply_patch(self, store: Store, run: Run) -> bool:
+        """Bring back what differed from the commit; whether there was anything.
+
+        Raises:
+            VoxtwistError: the run's patch is lost.
+        """
+        if run.data.tags.get("git.dirty") != "true":
+            return False
+        try:
+            patch = store.client.download_artifacts(run.info.run_id, PATCH)
+        except Exception as error:
+            raise VoxtwistError(
+                f"run {run.info.run_id} had changes that were not committed, and its artifact "
+                f"{PATCH} cannot be read ({error}): the model cannot be made again"
+            ) from None
+        if Path(patch).stat().st_size:
+            self.git("apply", "--whitespace=nowarn", patch, cwd=self.folder)
+        return True
+
+    def write_settings(self, params: Mapping[str, str]) -> dict[str, tuple[Any, Any]]:
+        return write_settings(self.folder / "params.yaml", params)
+
+    def restore(self, objects: Objects, tags: Mapping[str, str], from_raw: bool) -> list[str]:
+        """Put the run's inputs where it found them; the names of those restored.
+
+        Paths are those of the run's tags `path.*`.
+
+        Args:
+            from_raw: leave the splits and the start out: they will be made from the raw data.
+
+        Raises:
+            VoxtwistError: the bytes are neither in the cache nor in the remote.
+        """
+        self.dvc("config", "--local", "cache.dir", str(objects.cache_folder))
+        made = {"splits", "start"} if from_raw else set()
+        # The split files come with their folder.
+        inputs = {
+            name: digest
+            for name, digest in hashes_of(dict(tags)).items()
+            if name not in {"checkpoint", "train", "eval"} | made
+        }
+        places = objects.where(inputs.values())
+        for name, digest in inputs.items():
+            path = tags.get(f"path.{name}")
+            if path is None:
+                raise VoxtwistError(
+                    f"the run does not tell where its {name} was: no tag path.{name}"
+                )
+            if places.get(digest) == "work tree":  # for example raw data that DVC only watches
+                self._link(path, digest)
+            else:
+                objects.restore(digest, self.folder / path)
+        # It tells of another run's data, and stages take their inputs' hashes from it.
+        (self.folder / "dvc.lock").unlink(missing_ok=True)
+        return list(inputs)
+
+    def reproduce(self, store: Store, run_id: str, stages: list[str]) -> None:
+        """Run stages, whatever DVC remembers of them; the new run says what it recreates.
+
+        Raises:
+            VoxtwistError: a stage failed.
+        """
+        environment = self.environment() | {
+            "MLFLOW_TRACKING_URI": store.uri,
+            RECREATES_VARIABLE: run_id,
+        }
+        options = ["--quiet", "--force", "--single-item", "--no-run-cache"]
+        self.dvc("repro", *options, *stages, environment=environment)
+
+    def stages(self) -> list[str]:
+        """Names of the stages in the worktree's dvc.yaml."""
+        return list(yaml.safe_load((self.folder / "dvc.yaml").read_text())["stages"])
+
+    def dvc(self, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+        """DVC in the worktree; what it prints goes to stderr."""
+        done = subprocess.run(
+            [sys.executable, "-m", "dvc", *arguments],
+            cwd=self.folder,
+            env=environment or self.environment(),
+            stdout=sys.stderr,
+        )
+        if done.returncode:
+            raise VoxtwistError(
+                f"`dvc {' '.join(arguments)}` failed in {self.folder}: see above, or mend it there"
+            )
+
+    def environment(self) -> dict[str, str]:
+        """This environment, with the worktree's code, and not as part of a DVC stage of ours."""
+        ours = {"MLFLOW_RUN_ID", PARENT_VARIABLE}
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("DVC_") and k not in ours}
+        return kept | {
+            "PYTHONPATH": str(self.folder / "src"),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        }
+
+    def git(self, *arguments: str, cwd: Path | None = None) -> None:
+        done = subprocess.run(
+            ["git", *arguments], cwd=cwd or self.root, capture_output=True, text=True
+        )
+        if done.returncode:
+            raise VoxtwistError(f"`git {' '.join(arguments)}` failed: {done.stderr.strip()}")
+
+    def _link(self, path: str, digest: str) -> None:
+        source, target = (self.root / path).resolve(), self.folder / path
+        if hashes.md5(source) != digest:
+            raise VoxtwistError(
+                f"{source} has changed: the run used {digest}, which is in no cache"
+            )
+        if not target.exists():  # an absolute path is its own target
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(source)
