@@ -1,5 +1,6 @@
 """The texts of the embedded corpus."""
 
+import calendar
 import re
 
 import pytest
@@ -10,7 +11,8 @@ from voxtwist.errors import VoxtwistError
 from voxtwist.evaluation.trivia import trivia_questions
 
 WORDS = {cardinal(n): n for n in range(100)}
-ORDINALS = {ordinal(n): n for n in range(1, 32)}
+MONTHS, WEEKDAYS = list(calendar.month_name)[1:], list(calendar.day_name)
+ORDINALS = {ordinal(n): n for n in range(1, 13)}
 
 
 def test_numbers_answers_are_right_different_and_short():
@@ -34,6 +36,10 @@ def test_numbers_answers_are_right_different_and_short():
             more, less = (WORDS[comparison[i]] for i in (1, 2))
             assert more > less
             assert {more, less} == {int(n) for n in re.findall(r"\d+", question)}
+        elif listed := re.match(r"(\w+) (\w+) and (\w+)", said):
+            names = MONTHS if "months" in question else WEEKDAYS
+            numbers_asked = [int(n) for n in re.findall(r"\d+", question)]
+            assert [names[n - 1].lower() for n in numbers_asked] == list(listed.groups())
         else:
             assert "days after" in said
             continue
