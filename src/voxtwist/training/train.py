@@ -101,7 +101,11 @@ def train(
 
 
 class Trainer:
-    """Model, data, optimizer and state of one training."""
+    """Model, data, optimizer and state of one training.
+
+    Without `states` nothing is written: neither what an interrupted training would go on from nor
+    a best checkpoint.
+    """
 
     def __init__(
         self,
@@ -110,7 +114,7 @@ class Trainer:
         eval_file: Path,
         settings: Train,
         seed: int,
-        states: StateFolder,
+        states: StateFolder | None,
     ) -> None:
         set_seed(seed)
         self.settings, self.states = settings, states
@@ -132,7 +136,7 @@ class Trainer:
         )
         optimizer = build_optimizer(self.module, settings)
         self.schedule = build_schedule(optimizer, len(self.steps), settings)
-        self.state = states.load() or TrainingState()
+        self.state = (states and states.load()) or TrainingState()
         if self.state.step:
             self.module.load_state_dict(self.state.model)
             optimizer.load_state_dict(self.state.optimizer)
@@ -141,10 +145,15 @@ class Trainer:
         self.model, self.optimizer = self.accelerator.prepare(self.module, optimizer)
         self.start_clock()
 
-    def run(self, run: Run) -> dict[str, Any]:
+    def run(self, run: Run, before: Metrics | None = None) -> dict[str, Any]:
+        """Take all steps; see `train`.
+
+        Args:
+            before: the evaluation of the start, where it is known already.
+        """
         settings, state = self.settings, self.state
         if not state.step:
-            state.run_id, state.before = run.id, self.evaluate(run, 0)
+            state.run_id, state.before = run.id, before or self.evaluate(run, 0)
         rows = [row for step in self.steps for row in step]
         used = utilisation(np.asarray(self.data.lengths), rows, settings.batch_tokens)
         run.log_metrics({"train/packing_utilisation": used})
@@ -273,11 +282,11 @@ class Trainer:
     def keep_if_best(self, metrics: Metrics, step: int) -> None:
         if metrics["loss"] < self.state.best.get("loss", math.inf):
             self.state.best = {**metrics, "step": step}
-            if self.accelerator.is_main_process:
+            if self.states and self.accelerator.is_main_process:
                 self.module.save(self.states.best, self.tokenizer)
 
     def save_state(self, step: int) -> None:
-        if self.accelerator.is_main_process:
+        if self.states and self.accelerator.is_main_process:
             self.states.save(
                 replace(
                     self.state,
@@ -291,6 +300,6 @@ class Trainer:
             )
 
     def write(self, best: Path, last: Path) -> None:
-        if self.accelerator.is_main_process:
+        if self.states and self.accelerator.is_main_process:
             self.module.save(last, self.tokenizer)
             shutil.copytree(self.states.best, best, dirs_exist_ok=True)
