@@ -12,9 +12,11 @@ import torch
 
 from voxtwist.errors import VoxtwistError
 from voxtwist.sweep.job import Job
+from voxtwist.tracking.runs import Terminated
 from voxtwist.training.stop import EX_TEMPFAIL
 
 POLL = 1.0  # seconds between two looks at the workers
+_STOPPED = (EX_TEMPFAIL, 128 + signal.SIGTERM)  # exit codes of a worker that was asked to stop
 
 
 def devices_of(worker: int, workers: int, environment: dict[str, str]) -> dict[str, str]:
@@ -67,7 +69,7 @@ class Crew:
 
         Raises:
             VoxtwistError: a worker ended with an error.
-            SystemExit: a worker was asked to stop.
+            Terminated: a worker was asked to stop.
         """
         while self._processes:
             time.sleep(POLL)
@@ -79,8 +81,8 @@ class Crew:
                 del self._processes[number]
                 if code < 0 and left:
                     self._start(number)
-                elif code == EX_TEMPFAIL or code == 128 + signal.SIGTERM:
-                    raise SystemExit(EX_TEMPFAIL)
+                elif code in _STOPPED:
+                    raise Terminated(code)
                 elif code > 0:
                     raise VoxtwistError(f"a worker of the sweep failed: {self._last_line(number)}")
 

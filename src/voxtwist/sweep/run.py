@@ -18,7 +18,9 @@ from voxtwist.sweep.slots import REASON, results
 from voxtwist.sweep.space import Space
 from voxtwist.sweep.study import open_storage, open_study, study_name
 from voxtwist.sweep.tracked import FEASIBLE, RETENTION, data_hashes, parent_run
+from voxtwist.tracking.runs import Terminated
 from voxtwist.tracking.store import home
+from voxtwist.training.stop import EX_TEMPFAIL
 from voxtwist.training.train import Trainer
 
 log = logging.getLogger(__name__)
@@ -43,20 +45,21 @@ def run_sweep(
 
     Raises:
         VoxtwistError: a mistake in the space, before anything starts; or no trial kept its text.
+        SystemExit: with 75 on SIGTERM, after the workers have put their trials back.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     space = Space(params)
     job = make_job(space, paths, storage)
-    job.scratch.mkdir(parents=True, exist_ok=True)
     if storage is None:
         restore(job, outputs.journal)
-    study = open_study(open_storage(job.storage), job.study, params.sweep)
-    with FileLock(job.scratch / "reference.lock"):
-        if RETENTION not in study.user_attrs:
-            study.set_user_attr(RETENTION, _retention_before(job))
+    study = prepare(job)
     with parent_run(job, study) as run:
-        with Crew(job, workers) as crew:
-            crew.wait(_Progress(study, params.sweep.trials))
+        try:
+            with Crew(job, workers) as crew:
+                crew.wait(_Progress(study, params.sweep.trials))
+        except Terminated:
+            log.warning("the sweep was stopped: run the same command again to go on")
+            raise SystemExit(EX_TEMPFAIL) from None
         best = write_outputs(study, space, job.artifacts, outputs)
         run.log_artifacts(outputs.folder, "sweep")
         if best is None:
@@ -86,6 +89,16 @@ def restore(job: Job, kept: Path) -> None:
         optuna.copy_study(
             from_study_name=job.study, from_storage=old, to_storage=open_storage(job.storage)
         )
+
+
+def prepare(job: Job) -> optuna.Study:
+    """Open the study; the first time, measure the twist checkpoint, which all are compared with."""
+    job.scratch.mkdir(parents=True, exist_ok=True)
+    study = open_study(open_storage(job.storage), job.study, job.params.sweep)
+    with FileLock(job.scratch / "reference.lock"):
+        if RETENTION not in study.user_attrs:
+            study.set_user_attr(RETENTION, _retention_before(job))
+    return study
 
 
 def _retention_before(job: Job) -> float:

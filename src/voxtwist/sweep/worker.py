@@ -6,6 +6,7 @@ from pathlib import Path
 
 import optuna
 from filelock import FileLock
+from optuna.trial import TrialState
 
 from voxtwist.cli.errors import one_line_errors
 from voxtwist.sweep.job import Job
@@ -16,20 +17,21 @@ from voxtwist.sweep.trial import Trials
 
 def work(job: Job) -> None:
     """Run trials until none is queued."""
-    sweep = job.params.sweep
-    study = open_study(open_storage(job.storage), job.study, sweep)
+    study = open_study(open_storage(job.storage), job.study, job.params.sweep)
     trials = Trials(job, study)
-
-    def next_trial() -> optuna.Trial | None:
-        with FileLock(job.lock):
-            fill(study, sweep.trials, trials.space.current, trials.tracker.close_dead)
-            waiting = optuna.trial.TrialState.WAITING
-            begun = sum(t.state != waiting for t in study.get_trials(deepcopy=False))
-            study.sampler = sampler_of(sweep, begun)
-            return claim(study, trials.space)
-
-    while (trial := next_trial()) is not None:
+    while (trial := next_trial(trials)) is not None:
         trials.run(trial)
+
+
+def next_trial(trials: Trials) -> optuna.Trial | None:
+    """Queue what is missing, and claim the first in the queue, with settings of its own."""
+    study, sweep = trials.study, trials.job.params.sweep
+    with FileLock(trials.job.lock):
+        fill(study, sweep.trials, trials.space.current, trials.tracker.close_dead)
+        everything = study.get_trials(deepcopy=False)
+        begun = sum(trial.state != TrialState.WAITING for trial in everything)
+        study.sampler = sampler_of(sweep, begun)
+        return claim(study, trials.space)
 
 
 if __name__ == "__main__":

@@ -154,6 +154,8 @@ class Trainer:
         settings, state = self.settings, self.state
         if not state.step:
             state.run_id, state.before = run.id, before or self.evaluate(run, 0)
+            if before:
+                log_evaluation(run, before, 0)
         rows = [row for step in self.steps for row in step]
         used = utilisation(np.asarray(self.data.lengths), rows, settings.batch_tokens)
         run.log_metrics({"train/packing_utilisation": used})
@@ -276,7 +278,7 @@ class Trainer:
                     add_tallies(sums, self.module(batch.to(self.accelerator.device)))
         self.model.train()
         metrics = summarise(reduce_tallies(sums, self.accelerator), settings.speech_weight)
-        run.log_metrics({f"eval/{name}": value for name, value in metrics.items()}, step)
+        log_evaluation(run, metrics, step)
         return metrics
 
     def keep_if_best(self, metrics: Metrics, step: int) -> None:
@@ -303,3 +305,7 @@ class Trainer:
         if self.states and self.accelerator.is_main_process:
             self.module.save(last, self.tokenizer)
             shutil.copytree(self.states.best, best, dirs_exist_ok=True)
+
+
+def log_evaluation(run: Run, metrics: Metrics, step: int) -> None:
+    run.log_metrics({f"eval/{name}": value for name, value in metrics.items()}, step)

@@ -57,7 +57,13 @@ class SweepProject:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}
+        path = f"{self.folder / 'hook'}:{ROOT / 'src'}"
+        return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+
+    def hook(self, code: str) -> None:
+        """Python code that every Python process of the project starts with."""
+        (self.folder / "hook").mkdir()
+        (self.folder / "hook" / "sitecustomize.py").write_text(code)
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "voxtwist", "sweep", *arguments]

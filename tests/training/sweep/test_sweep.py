@@ -1,11 +1,6 @@
 """A sweep as a user runs it, and again: nothing is lost, nothing is done twice."""
 
-import os
-import re
-import signal
-import subprocess
 from collections import Counter
-from pathlib import Path
 
 import pytest
 import yaml
@@ -68,37 +63,76 @@ def test_a_study_is_nested_runs_a_table_and_the_best_settings_and_goes_on(sweep_
     assert len(sweep.table()) == 1
 
 
-# A worker that is killed by itself in the middle of its first trial.
-KILLED = """
-import os, sys
-from voxtwist.training.train import Trainer
-take_step = Trainer.optimizer_step
-def optimizer_step(self, step):
-    metrics = take_step(self, step)
-    marker = sys.argv[1] + ".killed"
-    if step == 3:
-        try:
-            os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
-        except FileExistsError:
-            pass
-        else:
+# Python runs this file when it starts; in the first worker that gets to step 3 it kills itself.
+KILLS_A_WORKER = """
+import os, pathlib, sys
+if "voxtwist.sweep.worker" in sys.orig_argv:
+    from voxtwist.training.train import Trainer
+    take_step = Trainer.optimizer_step
+    def optimizer_step(self, step):
+        metrics = take_step(self, step)
+        if step == 3:
+            try:
+                pathlib.Path("killed").touch(exist_ok=False)
+            except FileExistsError:
+                return metrics
             os.kill(os.getpid(), 9)
-    return metrics
-Trainer.optimizer_step = optimizer_step
+        return metrics
+    Trainer.optimizer_step = optimizer_step
 """
 
 
 def test_of_three_workers_one_killed_in_a_trial_loses_and_doubles_nothing(sweep_project):
     sweep = sweep_project("killed", trials=6)
-    hook = sweep.folder / "hook"
-    hook.mkdir()
-    (hook / "sitecustomize.py").write_text(
-        "import sys\n"
-        "if 'voxtwist.sweep.worker' in ' '.join(sys.orig_argv):\n"
-        "    import importlib.abc, importlib.machinery\n"
+    sweep.hook(KILLS_A_WORKER)
+    done = sweep.run("--workers", "3")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert (sweep.folder / "killed").exists()
+
+    trials = sweep.study().trials
+    [dead] = [trial for trial in trials if "lost" in trial.user_attrs]
+    ended = [trial for trial in trials if "lost" not in trial.user_attrs]
+    assert sorted(trial.user_attrs["slot"] for trial in ended) == list(range(6))
+    assert Counter(trial.state.name for trial in ended) == {"COMPLETE": 6}
+    # Its slot was run again, with the same settings.
+    [again] = [t for t in ended if t.user_attrs["slot"] == dead.user_attrs["slot"]]
+    assert again.params == dead.params
+    assert len({str(trial.params) for trial in ended}) == 6  # and no sampler repeated another
+    assert {row["trial"] for row in sweep.table()} == {str(trial.number) for trial in ended}
+
+    by_state = Counter(
+        (run.data.tags["optuna.state"], run.info.status)
+        for run in sweep.runs("tags.`optuna.trial` != ''")
     )
-    assert KILLED
+    assert by_state == {("COMPLETE", "FINISHED"): 6, ("DIED", "KILLED"): 1}
 
 
-def states(sweep) -> Counter:
-    return Counter(trial.state.name for trial in sweep.study().trials)
+def test_a_sweep_that_is_stopped_puts_its_trial_back(sweep_project):
+    sweep = sweep_project("stopped", trials=2)
+    sweep.hook(KILLS_A_WORKER.replace("os.getpid(), 9", "os.getppid(), 15"))
+    done = sweep.run()
+    assert done.returncode == 75, done.stderr[-2000:]
+    assert not (sweep.folder / "sweep" / "trials.csv").exists()
+    assert sweep.run().returncode == 0
+    assert [row["state"] for row in sweep.table()] == ["COMPLETE", "COMPLETE"]
+    states = Counter(run.info.status for run in sweep.runs("tags.`optuna.trial` != ''"))
+    assert states == {"FINISHED": 2, "KILLED": 1}
+
+
+def test_pruned_and_failed_trials_are_told_and_forgetting_ones_never_win(sweep_project):
+    # The margin is so strict that only a training which changes nothing keeps it.
+    sweep = sweep_project(
+        "told",
+        space={"train.learning_rate": [1e-2, 1e-12, 1e30], "train.max_grad_norm": [1.0, 1e30]},
+        trials=8, pruner="median", sampler="random", max_steps=6, margin=0.001,
+    )  # fmt: skip
+    sweep.settings["train"]["freeze"] = "text_embeddings"
+    sweep.settings["train"]["new_rows_learning_rate"] = 1e-12
+    sweep.write()
+    done = sweep.run()
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    rows = sweep.table()
+    by_rate = {}
+    for row in rows:
+        by_rate.setdefault(float(row["train.learning_rate"]), []).append(row)
+    print([[r["train.learning_rate"], r["train.max_grad_norm"], r["state"], r["retention_change"], r["reason"]] for r in rows])
