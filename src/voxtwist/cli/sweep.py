@@ -54,6 +54,21 @@ def apply() -> None:
 
 
 @group.command()
+def confirm(
+    top: Annotated[int, typer.Option(min=1, help="Trials, the best ones")] = 3,
+    seeds: Annotated[int, typer.Option(min=2, help="Of each of them, and of the baseline")] = 3,
+) -> None:
+    """Train the best trials on the full budget as DVC experiments, against the noise of seeds."""
+    from rich.console import Console
+
+    from voxtwist.sweep.confirm import confirm, confirmation_table
+
+    report = Path("metrics/sweep_confirm.json")
+    found = confirm(params.load(PARAMS), OUTPUTS, top, seeds, report, typer.echo)
+    Console().print(confirmation_table(found))
+
+
+@group.command()
 def dashboard(
     port: Annotated[int, typer.Option(help="On localhost")] = 8080,
     storage: Annotated[

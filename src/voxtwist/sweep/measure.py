@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from voxtwist.codec.loading import load_codec
 from voxtwist.errors import VoxtwistError
 from voxtwist.evaluation.judges import Judges
+from voxtwist.evaluation.questions import HELD_OUT
 from voxtwist.evaluation.speech import evaluate_speech
 from voxtwist.evaluation.text import evaluate_text
 from voxtwist.params import Params
@@ -81,10 +83,9 @@ class Measurer:
             datasets=Path(settings.datasets) if settings.datasets else None,
             train=self.paths.train,
         ).metrics
-        return 1 - _accuracy(metrics, suite)
+        return 1 - accuracy(metrics, suite)
 
     def _wer(self, checkpoint: Path, audio: Path) -> float:
-        """WER of held-out answers, the mean of the corpus' parts."""
         figures = evaluate_speech(
             checkpoint,
             self.paths.train,
@@ -96,16 +97,26 @@ class Measurer:
             self.params.seed,
             audio,
         )
-        parts = [
-            figure.value
-            for name, figure in figures.items()
-            if name.startswith("heldout/") and name.endswith("/wer")
-        ]
-        return sum(parts) / len(parts)
+        return held_out_wer({name: figure.value for name, figure in figures.items()})
 
 
-def _accuracy(metrics: Mapping[str, float], suite: str) -> float:
-    for name in (f"{suite}/acc", f"{suite}/exact_match", f"{suite}/exact_match/strict"):
+def held_out_wer(figures: Mapping[str, Any]) -> float:
+    """The mean of the corpus' parts."""
+    parts = [
+        value
+        for name, value in figures.items()
+        if name.startswith(f"{HELD_OUT}/") and name.endswith("/wer")
+    ]
+    return sum(parts) / len(parts)
+
+
+def accuracy(metrics: Mapping[str, float], suite: str) -> float:
+    """Share of a suite's questions answered right; letters by the strict filter.
+
+    Raises:
+        VoxtwistError: the suite measures something else.
+    """
+    for name in (f"{suite}/acc", f"{suite}/exact_match/strict", f"{suite}/exact_match"):
         if name in metrics:
             return metrics[name]
     raise VoxtwistError(

@@ -49,7 +49,7 @@ def _figures(
     study: optuna.Study, trials: list[FrozenTrial], best: FrozenTrial | None
 ) -> dict[str, Any]:
     states = [trial.state for trial in trials]
-    figures: dict[str, Any] = {
+    figures: dict[str, Any] = {"study": study.study_name} | {
         state.name.lower(): states.count(state)
         for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
     }

@@ -2,6 +2,7 @@
 
 import platform
 import time
+from types import SimpleNamespace
 
 import optuna
 import pytest
@@ -14,8 +15,7 @@ from voxtwist.sweep.slots import LOST, REASON, SLOT, claim, fill, results
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-class Space:
-    distributions = {"x": FloatDistribution(0, 1)}
+SPACE = SimpleNamespace(distributions={"x": FloatDistribution(0, 1)})
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def refill(study, trials, first=None, died=None):
     fill(study, trials, first or {}, (died if died is not None else []).append)
 
 
-def abandon(trial, **changes):
+def abandon(trial):
     """As if its worker had died: no process has the id of the one that runs it."""
     mine = trial.user_attrs[owner.OWNER]
     trial.set_user_attr(owner.OWNER, [mine[0], 2**22 + 1, mine[2]])
@@ -37,7 +37,7 @@ def test_slots_are_filled_once_and_more_of_them_come_behind(study):
     refill(study, 3, first={"x": 0.25})
     refill(study, 3)
     seen = []
-    while trial := claim(study, Space):
+    while trial := claim(study, SPACE):
         seen.append(trial.params["x"])
         study.tell(trial, 1.0)
     assert len(seen) == 3
@@ -50,17 +50,17 @@ def test_slots_are_filled_once_and_more_of_them_come_behind(study):
 
 def test_a_dead_worker_s_trial_is_run_again_with_its_settings(study):
     refill(study, 2)
-    dead = claim(study, Space)
-    alive = claim(study, Space)
+    dead = claim(study, SPACE)
+    alive = claim(study, SPACE)
     abandon(dead)
     died = []
     refill(study, 2, died=died)
     refill(study, 2, died=died)
     assert [trial.number for trial in died] == [dead.number]
-    again = claim(study, Space)
+    again = claim(study, SPACE)
     assert again.params == dead.params
     assert again.user_attrs[SLOT] == dead.user_attrs[SLOT]
-    assert claim(study, Space) is None  # the other one still runs
+    assert claim(study, SPACE) is None  # the other one still runs
     study.tell(again, 1.0)
     study.tell(alive, 1.0)
     assert {slot: trial.number for slot, trial in results(study).items()} == {
@@ -72,9 +72,9 @@ def test_a_dead_worker_s_trial_is_run_again_with_its_settings(study):
 def test_the_third_death_is_the_result(study):
     refill(study, 1)
     for _ in range(3):
-        abandon(claim(study, Space))
+        abandon(claim(study, SPACE))
         refill(study, 1)
-    assert claim(study, Space) is None
+    assert claim(study, SPACE) is None
     [trial] = results(study).values()
     assert trial.state == TrialState.FAIL
     assert trial.user_attrs[REASON] == "its worker died 3 times"
@@ -83,8 +83,8 @@ def test_the_third_death_is_the_result(study):
 def test_of_a_slot_that_two_machines_queued_the_later_trial_steps_back(study):
     refill(study, 1)
     study.enqueue_trial({}, user_attrs={SLOT: 0})
-    trial = claim(study, Space)
-    assert claim(study, Space) is None
+    trial = claim(study, SPACE)
+    assert claim(study, SPACE) is None
     study.tell(trial, 1.0)
     refill(study, 1)
     assert [t.number for t in results(study).values()] == [trial.number]
@@ -93,7 +93,7 @@ def test_of_a_slot_that_two_machines_queued_the_later_trial_steps_back(study):
 
 def test_a_worker_of_another_machine_is_dead_after_a_long_silence(study):
     refill(study, 1)
-    trial = claim(study, Space)
+    trial = claim(study, SPACE)
 
     def seen(node, seconds):
         trial.set_user_attr(owner.OWNER, [node, 2**22 + 1, 0.0])

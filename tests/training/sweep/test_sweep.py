@@ -135,4 +135,15 @@ def test_pruned_and_failed_trials_are_told_and_forgetting_ones_never_win(sweep_p
     by_rate = {}
     for row in rows:
         by_rate.setdefault(float(row["train.learning_rate"]), []).append(row)
-    print([[r["train.learning_rate"], r["train.max_grad_norm"], r["state"], r["retention_change"], r["reason"]] for r in rows])
+    print(
+        [
+            [
+                r["train.learning_rate"],
+                r["train.max_grad_norm"],
+                r["state"],
+                r["retention_change"],
+                r["reason"],
+            ]
+            for r in rows
+        ]
+    )
