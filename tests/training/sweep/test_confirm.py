@@ -23,7 +23,8 @@ pathlib.Path("metrics").mkdir(exist_ok=True)
 json.dump({"after": {"loss_speech": loss}}, open("metrics/train.json", "w"))
 """
 TEXT = """
-import json, yaml
+import json, pathlib, yaml
+pathlib.Path("metrics").mkdir(exist_ok=True)
 p = yaml.safe_load(open("params.yaml"))
 json.dump({"trivia/acc": 0.5 + 0.01 * (p["seed"] % 3)}, open("metrics/text_sft.json", "w"))
 """
