@@ -71,6 +71,7 @@ def measure(folder: Path) -> list[dict[str, float]]:
     from voxtwist.sweep.job import Paths
     from voxtwist.sweep.run import make_job, prepare
     from voxtwist.sweep.space import Space
+    from voxtwist.sweep.study import open_storage, open_study
     from voxtwist.sweep.tracked import parent_run
     from voxtwist.sweep.trial import Trials
     from voxtwist.sweep.worker import next_trial
@@ -78,7 +79,9 @@ def measure(folder: Path) -> list[dict[str, float]]:
     job = make_job(
         Space(params.load()), Paths("checkpoints/base", "checkpoints/twist", "data/splits"), None
     )
-    study = prepare(job)
+    job.scratch.mkdir(parents=True)
+    study = open_study(open_storage(job.storage), job.study, job.params.sweep)
+    prepare(job, study)
     rows = []
     with parent_run(job, study):
         trials = Trials(job, study)

@@ -31,6 +31,9 @@ def run(
             help="Shared by machines: a journal file, or postgresql://...; default: in .scratch",
         ),
     ] = None,
+    join: Annotated[
+        bool, typer.Option("--join", help="Only run trials; another machine writes the results")
+    ] = False,
 ) -> None:
     """Run the study of params.yaml, or what is missing of it, as the stage `sweep` does."""
     import logging
@@ -38,7 +41,7 @@ def run(
     from voxtwist.sweep.run import run_sweep
 
     logging.basicConfig(format="%(message)s")
-    run_sweep(params.load(PARAMS), PATHS, OUTPUTS, workers, storage)
+    run_sweep(params.load(PARAMS), PATHS, OUTPUTS, workers, storage, join)
 
 
 @group.command()

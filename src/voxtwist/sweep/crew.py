@@ -16,6 +16,7 @@ from voxtwist.tracking.runs import Terminated
 from voxtwist.training.stop import EX_TEMPFAIL
 
 POLL = 1.0  # seconds between two looks at the workers
+PATIENCE = 60.0  # seconds for a trial of another machine, before a worker looks after it
 _STOPPED = (EX_TEMPFAIL, 128 + signal.SIGTERM)  # exit codes of a worker that was asked to stop
 
 
@@ -60,18 +61,20 @@ class Crew:
             process.wait()
         self._file.unlink(missing_ok=True)
 
-    def wait(self, look: Callable[[], bool]) -> None:
+    def wait(self, look: Callable[[], bool], to_the_end: bool) -> None:
         """Until all workers are done.
 
         Args:
-            look: called now and then; whether there are trials left, for which a killed worker is
-                replaced.
+            look: called now and then; whether there are trials left.
+            to_the_end: wait for the trials of other machines too. Once a minute a worker sees
+                whether one of them died.
 
         Raises:
             VoxtwistError: a worker ended with an error.
             Terminated: a worker was asked to stop.
         """
-        while self._processes:
+        left, started = True, time.monotonic()
+        while self._processes or (left and to_the_end):
             time.sleep(POLL)
             left = look()
             for number, process in list(self._processes.items()):
@@ -79,12 +82,15 @@ class Crew:
                 if code is None:
                     continue
                 del self._processes[number]
+                if code in _STOPPED:
+                    raise Terminated(code)
+                if code > 0:
+                    raise VoxtwistError(f"a worker of the sweep failed: {self._last_line(number)}")
                 if code < 0 and left:
                     self._start(number)
-                elif code in _STOPPED:
-                    raise Terminated(code)
-                elif code > 0:
-                    raise VoxtwistError(f"a worker of the sweep failed: {self._last_line(number)}")
+            if left and not self._processes and time.monotonic() - started > PATIENCE:
+                started = time.monotonic()
+                self._start(0)
 
     def _log(self, number: int) -> Path:
         return self.job.scratch / f"worker-{number}.log"

@@ -1,15 +1,15 @@
 """The sweep on this machine: a study that goes on where it was, workers, and what they found."""
 
 import logging
+import time
 from pathlib import Path
 
 import optuna
-from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
 
 from voxtwist.errors import VoxtwistError
 from voxtwist.params import Params
-from voxtwist.sweep.crew import Crew
+from voxtwist.sweep.crew import POLL, Crew
 from voxtwist.sweep.job import JOURNAL, Job, Outputs, Paths
 from voxtwist.sweep.measure import Measurer
 from voxtwist.sweep.outputs import write_outputs
@@ -17,8 +17,8 @@ from voxtwist.sweep.retention import TEXT_NLL
 from voxtwist.sweep.slots import REASON, results
 from voxtwist.sweep.space import Space
 from voxtwist.sweep.study import open_storage, open_study, study_name
-from voxtwist.sweep.tracked import FEASIBLE, RETENTION, data_hashes, parent_run
-from voxtwist.tracking.runs import Terminated
+from voxtwist.sweep.tracked import FEASIBLE, PARENT, RETENTION, data_hashes, parent_run
+from voxtwist.tracking.runs import Terminated, sigterm_raises
 from voxtwist.tracking.store import home
 from voxtwist.training.stop import EX_TEMPFAIL
 from voxtwist.training.train import Trainer
@@ -32,6 +32,7 @@ def run_sweep(
     outputs: Outputs,
     workers: int = 1,
     storage: str | None = None,
+    join: bool = False,
 ) -> None:
     """Run the study that `params.sweep` describes, or what is missing of it.
 
@@ -42,6 +43,7 @@ def run_sweep(
         workers: processes on this machine.
         storage: a journal file that machines share, or the URL of a database; None: a journal in
             `.scratch`.
+        join: only run trials, and leave the results to a machine that does not join.
 
     Raises:
         VoxtwistError: a mistake in the space, before anything starts; or no trial kept its text.
@@ -50,16 +52,18 @@ def run_sweep(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     space = Space(params)
     job = make_job(space, paths, storage)
+    job.scratch.mkdir(parents=True, exist_ok=True)
     if storage is None:
         restore(job, outputs.journal)
-    study = prepare(job)
+    study = open_study(open_storage(job.storage), job.study, params.sweep)
+    if join:
+        with sigterm_raises():
+            _wait_for_head(study)
+            _work(job, study, workers, head=False)
+        return
+    prepare(job, study)
     with parent_run(job, study) as run:
-        try:
-            with Crew(job, workers) as crew:
-                crew.wait(_Progress(study, params.sweep.trials))
-        except Terminated:
-            log.warning("the sweep was stopped: run the same command again to go on")
-            raise SystemExit(EX_TEMPFAIL) from None
+        _work(job, study, workers, head=True)
         best = write_outputs(study, space, job.artifacts, outputs)
         run.log_artifacts(outputs.folder, "sweep")
         if best is None:
@@ -91,14 +95,28 @@ def restore(job: Job, kept: Path) -> None:
         )
 
 
-def prepare(job: Job) -> optuna.Study:
-    """Open the study; the first time, measure the twist checkpoint, which all are compared with."""
-    job.scratch.mkdir(parents=True, exist_ok=True)
-    study = open_study(open_storage(job.storage), job.study, job.params.sweep)
-    with FileLock(job.scratch / "reference.lock"):
-        if RETENTION not in study.user_attrs:
-            study.set_user_attr(RETENTION, _retention_before(job))
-    return study
+def prepare(job: Job, study: optuna.Study) -> None:
+    """Measure the twist checkpoint, with which all trials are compared, if nobody has yet."""
+    if RETENTION not in study.user_attrs:
+        study.set_user_attr(RETENTION, _retention_before(job))
+
+
+def _wait_for_head(study: optuna.Study) -> None:
+    """Until the machine that writes the results has opened the study's run."""
+    if PARENT not in study.user_attrs:
+        log.warning("waiting for a machine that runs the sweep without --join")
+    while PARENT not in study.user_attrs:
+        time.sleep(POLL)
+
+
+def _work(job: Job, study: optuna.Study, workers: int, head: bool) -> None:
+    """Run trials here, and until none is left anywhere if this machine writes the results."""
+    try:
+        with Crew(job, workers) as crew:
+            crew.wait(_Progress(study, job.params.sweep.trials), to_the_end=head)
+    except Terminated:
+        log.warning("the sweep was stopped: run the same command again to go on")
+        raise SystemExit(EX_TEMPFAIL) from None
 
 
 def _retention_before(job: Job) -> float:

@@ -13,7 +13,7 @@ from voxtwist.sweep.job import Job, Paths
 from voxtwist.tracking import lineage
 from voxtwist.tracking.hashes import pipeline_md5
 from voxtwist.tracking.runs import Dataset, Run, training_run
-from voxtwist.tracking.store import open_store
+from voxtwist.tracking.store import Store, open_store
 
 # Names of a study's and a trial's user attributes.
 PARENT, RETENTION = "mlflow_run", "retention_before"
@@ -64,12 +64,6 @@ class Tracker:
 def parent_run(job: Job, study: optuna.Study) -> Iterator[Run]:
     """The run of the study, the same one each time that the study goes on."""
     store = open_store(Path(), job.params.tracking.experiment)
-    run_id = study.user_attrs.get(PARENT)
-    if run_id is not None:
-        try:
-            store.client.get_run(run_id)
-        except MlflowException:  # the store is another one
-            run_id = None
     paths = {"start": job.paths.start, "train": str(job.paths.train), "eval": str(job.paths.eval)}
     settings = job.params.model_dump(include={"preset", "seed", "sweep"})
     trials = settings["sweep"].pop("trials")  # grows, and a run's params cannot
@@ -78,11 +72,21 @@ def parent_run(job: Job, study: optuna.Study) -> Iterator[Run]:
         f"sweep {job.params.preset} {job.study.removeprefix('sweep-')[:6]}",
         params=settings,
         lineage=lineage.collect(Path(), paths),
-        run_id=run_id,
+        run_id=_known(store, study.user_attrs.get(PARENT)),
     ) as run:
         run.set_tags({"optuna.study": job.study, "optuna.trials": str(trials)})
         study.set_user_attr(PARENT, run.id)
         yield run
+
+
+def _known(store: Store, run_id: str | None) -> str | None:
+    """The run, if it is in this store: a study can have been taken to another one."""
+    if run_id is None:
+        return None
+    try:
+        return store.client.get_run(run_id).info.run_id
+    except MlflowException:
+        return None
 
 
 def data_hashes(params: Params, paths: Paths, twisted: bool) -> dict[str, str]:
