@@ -43,7 +43,7 @@ def test_a_study_is_nested_runs_a_table_and_the_best_settings_and_goes_on(sweep_
         history = sweep.client().get_metric_history(run.info.run_id, "eval/loss_speech")
         assert [metric.step for metric in history] == [0, 2, 4]
         assert history[-1].value == pytest.approx(float(row["objective"]), abs=1e-4)
-    assert not list(sweep.folder.rglob("model.safetensors.new"))
+    assert not list((sweep.folder / ".scratch").rglob("*.safetensors"))
 
     sweep.change(trials=3)
     assert sweep.run().returncode == 0
@@ -119,31 +119,76 @@ def test_a_sweep_that_is_stopped_puts_its_trial_back(sweep_project):
     assert states == {"FINISHED": 2, "KILLED": 1}
 
 
-def test_pruned_and_failed_trials_are_told_and_forgetting_ones_never_win(sweep_project):
-    # The margin is so strict that only a training which changes nothing keeps it.
-    sweep = sweep_project(
-        "told",
-        space={"train.learning_rate": [1e-2, 1e-12, 1e30], "train.max_grad_norm": [1.0, 1e30]},
-        trials=8, pruner="median", sampler="random", max_steps=6, margin=0.001,
-    )  # fmt: skip
-    sweep.settings["train"]["freeze"] = "text_embeddings"
-    sweep.settings["train"]["new_rows_learning_rate"] = 1e-12
-    sweep.write()
+# A pruner that gives up on one learning rate.
+PRUNES_THE_SMALLEST = """
+import sys
+if "voxtwist.sweep.worker" in sys.orig_argv:
+    import optuna
+    optuna.Trial.should_prune = lambda trial: trial.params["train.learning_rate"] == 1e-12
+"""
+
+
+def test_pruned_and_failed_trials_are_marked_and_say_why(sweep_project):
+    space = {"train.learning_rate": [1e-2, 1e-12, 1e30]}
+    sweep = sweep_project("told", space=space, trials=6, sampler="random")
+    sweep.hook(PRUNES_THE_SMALLEST)
     done = sweep.run()
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    rows = sweep.table()
-    by_rate = {}
-    for row in rows:
-        by_rate.setdefault(float(row["train.learning_rate"]), []).append(row)
-    print(
-        [
-            [
-                r["train.learning_rate"],
-                r["train.max_grad_norm"],
-                r["state"],
-                r["retention_change"],
-                r["reason"],
-            ]
-            for r in rows
-        ]
+    rows = {row["trial"]: row for row in sweep.table()}
+    assert len(rows) == 6
+    found = {float(row["train.learning_rate"]): row for row in rows.values()}
+    assert {rate: row["state"] for rate, row in found.items()} == {
+        1e-2: "COMPLETE",
+        1e-12: "PRUNED",
+        1e30: "FAIL",
+    }
+    assert found[1e-12]["reason"] == "behind the other trials at step 2"
+    assert "gradient is" in found[1e30]["reason"]
+    assert "fail (the gradient is" in done.stderr
+    runs = sweep.runs("tags.`optuna.trial` != ''")
+    assert {run.data.tags["optuna.trial"] for run in runs} == set(rows)
+    for run in runs:
+        row = rows[run.data.tags["optuna.trial"]]
+        assert run.data.tags["optuna.state"] == row["state"]
+        assert run.info.status == ("FAILED" if row["state"] == "FAIL" else "FINISHED")
+    pruned = sweep.runs("tags.`optuna.state` = 'PRUNED'")[0]
+    assert pruned.data.tags["optuna.reason"] == "behind the other trials at step 2"
+    steps = [m.step for m in sweep.client().get_metric_history(pruned.info.run_id, "train/loss")]
+    assert steps == [1, 2]
+
+
+def test_a_sweep_in_which_all_forget_has_no_best(sweep_project):
+    sweep = sweep_project("forgot", space={"train.learning_rate": [0.5]}, trials=1, margin=0.0)
+    done = sweep.run()
+    assert done.returncode == 1
+    assert "no trial ended with its text_nll within 0.0" in done.stderr
+    [row] = sweep.table()
+    assert row["feasible"] == "False"
+    assert float(row["retention_change"]) > 0
+    assert not (sweep.folder / "sweep" / "best.yaml").exists()
+    [run] = sweep.runs("tags.`optuna.feasible` = 'false'")
+    change = run.data.metrics["sweep/retention_change"]
+    assert change == pytest.approx(float(row["retention_change"]), abs=1e-4)
+
+
+def test_two_goals_and_a_start_for_each_twist(sweep_project):
+    sweep = sweep_project(
+        "pareto",
+        space={"twist.init": ["mean+std", "normal"], "twist.noise": {"range": [0.5, 1.5]}},
+        trials=3,
+        pareto=True,
+        margin=0.0001,
     )
+    done = sweep.run()
+    assert done.returncode in (0, 1), done.stderr[-3000:]
+    study = sweep.study()
+    assert len(study.directions) == 2
+    assert study.metric_names == ["speech_nll", "text_nll"]
+    for trial, row in zip(study.trials, sweep.table(), strict=True):
+        assert trial.values == pytest.approx(
+            [float(row["objective"]), float(row["retention"])], abs=1e-4
+        )
+        assert not trial.intermediate_values  # nothing can be pruned
+    assert (sweep.folder / "sweep" / "plots" / "pareto.png").exists()
+    # A start of a noise that no other trial will have is not kept.
+    assert not list((sweep.folder / ".scratch").rglob("model.safetensors"))
