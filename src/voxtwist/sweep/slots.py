@@ -15,8 +15,9 @@ from voxtwist.sweep.space import Space, Values
 log = logging.getLogger(__name__)
 
 SLOT = "slot"
-LOST = "lost"  # why a trial is no result: its worker died, or its slot was taken twice
+LOST = "lost"  # why a trial is no result: its worker ended, or its slot was taken twice
 REASON = "reason"  # why a result is a failure
+DEATH = "its worker died"
 DEATHS = 3  # of a slot, after which its trial counts as failed
 
 OnDeath = Callable[[FrozenTrial], None]
@@ -51,17 +52,22 @@ def fill(study: optuna.Study, trials: int, first: Values, on_death: OnDeath) -> 
         study.enqueue_trial(settings, user_attrs={SLOT: slot})
 
 
-def bury(study: optuna.Study, trial: FrozenTrial | optuna.Trial) -> None:
+def put_back(study: optuna.Study, trial: optuna.Trial) -> None:
+    """End a trial of this process, which was asked to stop: its slot is queued again."""
+    _fail(study, trial, LOST, "its worker was stopped")
+
+
+def bury(study: optuna.Study, trial: FrozenTrial) -> None:
     """End a trial whose worker died; the third death in a slot is the slot's result."""
     slot = trial.user_attrs.get(SLOT)
     deaths = sum(
-        other.user_attrs.get(SLOT) == slot and LOST in other.user_attrs
+        other.user_attrs.get(SLOT) == slot and other.user_attrs.get(LOST) == DEATH
         for other in study.get_trials(deepcopy=False)
     )
     if deaths + 1 < DEATHS:
-        _fail(study, trial, LOST, "its worker died")
+        _fail(study, trial, LOST, DEATH)
     else:
-        _fail(study, trial, REASON, f"its worker died {DEATHS} times")
+        _fail(study, trial, REASON, f"{DEATH} {DEATHS} times")
 
 
 def _fail(study: optuna.Study, trial: FrozenTrial | optuna.Trial, name: str, why: str) -> None:

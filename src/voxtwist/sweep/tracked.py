@@ -20,7 +20,8 @@ PARENT, RETENTION = "mlflow_run", "retention_before"
 RUN_ID, FEASIBLE = "run_id", "feasible"
 # Tags are the same behind "optuna.".
 STATE = "state"
-DIED = "DIED"  # the state of a run whose worker died: its trial was run again
+# The states of runs whose trials were run again: the worker died, or was asked to stop.
+DIED, STOPPED = "DIED", "STOPPED"
 
 
 class Tracker:
@@ -53,11 +54,15 @@ class Tracker:
             yield run
 
     def close_dead(self, trial: FrozenTrial) -> None:
-        """Mark the run of a trial whose worker died."""
-        run_id = trial.user_attrs.get(RUN_ID)
-        if run_id is not None:
-            self.store.client.set_tag(run_id, f"optuna.{STATE}", DIED)
-            self.store.client.set_terminated(run_id, "KILLED")
+        """Close the run of a trial whose worker died."""
+        if RUN_ID in trial.user_attrs:
+            self.mark(trial, DIED)
+            self.store.client.set_terminated(trial.user_attrs[RUN_ID], "KILLED")
+
+    def mark(self, trial: FrozenTrial | optuna.Trial, state: str) -> None:
+        """Tag the run of a trial, if it has got that far."""
+        if RUN_ID in trial.user_attrs:
+            self.store.client.set_tag(trial.user_attrs[RUN_ID], f"optuna.{STATE}", state)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from voxtwist.sweep.job import Job
 from voxtwist.sweep.measure import Measured, Measurer
 from voxtwist.sweep.owner import Heartbeat
 from voxtwist.sweep.reporting import SPEECH, ReportingRun
-from voxtwist.sweep.slots import REASON, bury
+from voxtwist.sweep.slots import REASON, put_back
 from voxtwist.sweep.space import Space
 from voxtwist.sweep.starts import Starts
 from voxtwist.sweep.tracked import (
@@ -27,6 +27,7 @@ from voxtwist.sweep.tracked import (
     PARENT,
     RETENTION,
     STATE,
+    STOPPED,
     Tracker,
 )
 from voxtwist.tracking.runs import Run, flatten
@@ -85,9 +86,13 @@ class Trials:
         except _Failed:
             pass
         except (KeyboardInterrupt, SystemExit):
-            bury(self.study, trial)
+            self.tracker.mark(trial, STOPPED)
+            put_back(self.study, trial)
             raise
         self.study.tell(trial, self._values(outcome), outcome.state)
+        gc.collect()  # the model, before the next one is loaded
+        torch.cuda.empty_cache()
+        AcceleratorState._reset_state(reset_partial_state=True)  # another precision is allowed
 
     def _values(self, outcome: Outcome) -> list[float] | None:
         if outcome.measured is None:
@@ -102,10 +107,6 @@ class Trials:
             return Outcome(TrialState.PRUNED, reason=str(pruned))
         except (VoxtwistError, torch.OutOfMemoryError) as error:
             return Outcome(TrialState.FAIL, reason=str(error).splitlines()[0])
-        finally:
-            gc.collect()  # the model, before the next one is loaded
-            AcceleratorState._reset_state(reset_partial_state=True)
-            torch.cuda.empty_cache()
 
     def _train(self, trial: optuna.Trial, params: Params, run: Run) -> Measured:
         settings = within_budget(params.train, params.sweep)

@@ -10,7 +10,7 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
 from voxtwist.sweep import owner
-from voxtwist.sweep.slots import LOST, REASON, SLOT, claim, fill, results
+from voxtwist.sweep.slots import LOST, REASON, SLOT, claim, fill, put_back, results
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -78,6 +78,15 @@ def test_the_third_death_is_the_result(study):
     [trial] = results(study).values()
     assert trial.state == TrialState.FAIL
     assert trial.user_attrs[REASON] == "its worker died 3 times"
+
+
+def test_being_stopped_often_is_no_failure(study):
+    refill(study, 1)
+    for _ in range(4):
+        put_back(study, claim(study, SPACE))
+        refill(study, 1)
+    study.tell(claim(study, SPACE), 1.0)
+    assert [trial.state for trial in results(study).values()] == [TrialState.COMPLETE]
 
 
 def test_of_a_slot_that_two_machines_queued_the_later_trial_steps_back(study):

@@ -117,6 +117,7 @@ def test_a_sweep_that_is_stopped_puts_its_trial_back(sweep_project):
     assert [row["state"] for row in sweep.table()] == ["COMPLETE", "COMPLETE"]
     states = Counter(run.info.status for run in sweep.runs("tags.`optuna.trial` != ''"))
     assert states == {"FINISHED": 2, "KILLED": 1}
+    assert len(sweep.runs("tags.`optuna.state` = 'STOPPED'")) == 1
 
 
 # A pruner that gives up on one learning rate.
