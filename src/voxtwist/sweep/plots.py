@@ -34,12 +34,13 @@ def write_plots(
     Those that show what makes a difference need two complete trials.
     """
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    target = _objective if settings.pareto else None  # where there are two, Optuna wants to know
     if len(complete) >= 2:
         for name, plot in _OF_OPTUNA.items():
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # what a low value means
-                axes = plot(study, target=_objective, target_name=settings.objective)
-            _save(_figure_of(axes), folder / f"{name}.png")
+                warnings.simplefilter("ignore")  # experimental, and what a low value means
+                axes = plot(study, target=target, target_name=settings.objective)
+            _save(_wide(axes, len(settings.space)), folder / f"{name}.png")
     _save(pareto(settings, complete), folder / "pareto.png")
 
 
@@ -87,9 +88,17 @@ def _objective(trial: FrozenTrial) -> float:
     return value
 
 
-def _figure_of(axes: Any) -> Figure:
-    first = axes.flat[0] if hasattr(axes, "flat") else axes
-    figure: Figure = first.figure
+def _wide(axes: Any, settings: int) -> Figure:
+    """The figure of Optuna's axes; where each setting has its own, with room for all of them."""
+    if hasattr(axes, "flat"):  # slice: side by side
+        for one in axes.flat:
+            one.tick_params(axis="x", labelrotation=30)
+        figure: Figure = axes.flat[0].figure
+        figure.set_size_inches(3.5 * settings + 1, 4)
+        return figure
+    figure = axes.figure
+    if len(figure.axes) > settings:  # parallel coordinates: one scale each
+        figure.set_size_inches(2.5 * settings + 1, 5)
     return figure
 
 
