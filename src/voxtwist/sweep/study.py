@@ -57,10 +57,19 @@ def open_storage(location: str | Path) -> BaseStorage:
         Path(location).parent.mkdir(parents=True, exist_ok=True)
         return JournalStorage(JournalFileBackend(str(location)))
     try:
-        return RDBStorage(str(location))
+        return _database(str(location))
     except Exception as error:  # whatever the driver of that database raises
         reason = str(error).splitlines()[0]
         raise VoxtwistError(f"the study's storage {location} cannot be opened: {reason}") from None
+
+
+def _database(url: str) -> RDBStorage:
+    # The driver that is installed; SQLAlchemy's own choice for the bare name is psycopg 3.
+    url = url.replace("postgresql://", "postgresql+psycopg2://")
+    try:
+        return RDBStorage(url)
+    except Exception:  # another machine has just made the tables that this one was about to make
+        return RDBStorage(url)
 
 
 def open_study(storage: BaseStorage, name: str, settings: Sweep) -> optuna.Study:
