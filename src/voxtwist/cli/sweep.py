@@ -47,8 +47,11 @@ def run(
 @group.command()
 def apply() -> None:
     """Write the best trial's settings into params.yaml; its comments stay."""
+    from voxtwist.errors import VoxtwistError
     from voxtwist.preset import apply_overlay
 
+    if not OUTPUTS.best.exists():
+        raise VoxtwistError(f"{OUTPUTS.best} is missing: run `make sweep`")
     changes = apply_overlay(OUTPUTS.best, PARAMS)
     for setting, (old, new) in changes.items():
         typer.echo(f"{setting}: {old} -> {new}")
