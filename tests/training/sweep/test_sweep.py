@@ -107,9 +107,19 @@ def test_of_three_workers_one_killed_in_a_trial_loses_and_doubles_nothing(sweep_
     assert by_state == {("COMPLETE", "FINISHED"): 6, ("DIED", "KILLED"): 1}
 
 
+# The worker stops whoever started it, and waits until it is asked to stop in its turn.
+STOPS_THE_SWEEP = """
+            import signal, threading
+            asked, handler = threading.Event(), signal.getsignal(15)
+            signal.signal(15, lambda *given: (handler(*given), asked.set()))
+            os.kill(os.getppid(), 15)
+            asked.wait()
+"""
+
+
 def test_a_sweep_that_is_stopped_puts_its_trial_back(sweep_project):
     sweep = sweep_project("stopped", trials=2)
-    sweep.hook(KILLS_A_WORKER.replace("os.getpid(), 9", "os.getppid(), 15"))
+    sweep.hook(KILLS_A_WORKER.replace("os.kill(os.getpid(), 9)", STOPS_THE_SWEEP))
     done = sweep.run()
     assert done.returncode == 75, done.stderr[-2000:]
     assert not (sweep.folder / "sweep" / "trials.csv").exists()
