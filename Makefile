@@ -2,6 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 PRESET ?=
+WORKERS ?= 1
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -22,7 +23,7 @@ INSTALLED := $(VENV)/.runtime-$(call checksum,$(RUNTIME))
 INSTALLED_DEV := $(VENV)/.dev-$(call checksum,requirements/dev.txt)
 QWEN3 := .cache/qwen3-tokenizer
 
-.PHONY: help setup repro summary ui test test-all test-setup lint bench clean
+.PHONY: help setup repro summary ui sweep dashboard test test-all test-setup lint bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +50,12 @@ summary: setup ## Show the results of the last run
 
 ui: setup ## Open the experiments in MLflow on localhost:5000
 	@python -m voxtwist ui
+
+sweep: setup ## Search for better settings: params.yaml's sweep (WORKERS=: trials at a time)
+	@VOXTWIST_WORKERS=$(WORKERS) dvc repro pipelines/sweep/dvc.yaml
+
+dashboard: setup ## Open the sweep in Optuna's dashboard on localhost:8080
+	@python -m voxtwist sweep dashboard
 
 test: test-setup ## Run the quick tests
 	@pytest -m "not slow"

@@ -128,6 +128,44 @@ class EvaluateSpeech(Settings):
     bootstrap: PositiveInt
 
 
+Number = int | float
+
+
+class Range(Settings):
+    """Numbers between two ends, both included: `{log: [1e-5, 1e-3]}`, `{range: [0, 1]}`."""
+
+    log: tuple[Number, Number] | None = None
+    range: tuple[Number, Number] | None = None
+    step: Number | None = None
+
+    @model_validator(mode="after")
+    def one_kind(self) -> "Range":
+        if (self.log is None) == (self.range is None):
+            raise ValueError("give one of {log: [low, high]} and {range: [low, high]}")
+        if self.step is not None and (self.log or self.step <= 0):
+            raise ValueError("step goes with range, and is greater than 0")
+        return self
+
+
+class Sweep(Settings):
+    space: dict[str, list[bool | Number | str | None] | Range]
+    trials: PositiveInt
+    seed: int
+    max_steps: PositiveInt | None
+    max_tokens: PositiveInt | None
+    max_minutes: PositiveFloat | None
+    eval_steps: PositiveInt
+    eval_samples: PositiveInt | None
+    objective: Literal["speech_nll", "wer"]
+    retention: str
+    margin: NonNegative
+    text: str | None
+    text_samples: PositiveInt
+    pareto: bool
+    sampler: Literal["tpe", "random", "qmc"]
+    pruner: Literal["median", "hyperband", "none"]
+
+
 class Tracking(Settings):
     experiment: str
     model: str
@@ -147,6 +185,7 @@ class Params(Settings):
     generate: Generate
     evaluate_text: EvaluateText
     evaluate_speech: EvaluateSpeech
+    sweep: Sweep
     tracking: Tracking
 
     @model_validator(mode="after")
@@ -174,10 +213,10 @@ def load(path: Path = Path("params.yaml")) -> Params:
     try:
         return Params(**values)
     except ValidationError as error:
-        raise VoxtwistError(f"{path}: {_explain(error)}") from None
+        raise VoxtwistError(f"{path}: {explain(error)}") from None
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
     """One line a wrong setting: `train.learning_rate is -1: input should be greater than 0`."""
     lines = []
     for problem in error.errors():

@@ -26,8 +26,13 @@ def apply_preset(name: str, params_file: Path, folder: Path) -> dict[str, tuple[
     if not file.exists():
         known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
         raise VoxtwistError(f"there is no preset {name!r}: {folder} holds {known or 'none'}")
+    return apply_overlay(file, params_file, preset=name)
+
+
+def apply_overlay(file: Path, params_file: Path, **more: Any) -> dict[str, tuple[Any, Any]]:
+    """Lay the settings of a YAML file, and `more`, over `params_file`; see `apply_preset`."""
     settings = _read(params_file)
-    changes = _overlay(settings, {**_read(file), "preset": name}, file, params_file)
+    changes = _overlay(settings, {**_read(file), **more}, file, params_file)
     if changes:
         _write_valid(settings, params_file, file)
     return changes

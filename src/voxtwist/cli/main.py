@@ -2,10 +2,10 @@
 
 import typer
 
-from voxtwist.cli import data, evaluate, inspect, lineage, speak, tracking
+from voxtwist.cli import data, evaluate, inspect, lineage, speak, sweep, tracking
 from voxtwist.cli.errors import one_line_errors
 
-AREAS = (data, inspect, speak, evaluate, tracking, lineage)
+AREAS = (data, inspect, speak, evaluate, sweep, tracking, lineage)
 
 app = typer.Typer(
     help="Teach a text LLM to answer in text and then speak.",

@@ -21,15 +21,20 @@ def refuse_trained(questions: Iterable[tuple[str, str]], train: Path) -> None:
     Raises:
         VoxtwistError: one was, or the table of rows is missing.
     """
-    table = rows_path(train)
-    if not table.exists():
-        raise VoxtwistError(f"{table} is missing: run convert and split again")
     asked = list(questions)
-    trained = hash_texts(pq.read_table(table, columns=["question"])[0].to_pylist())
-    known = np.isin(hash_texts(question for _, question in asked), trained)
+    known = trained_on([question for _, question in asked], train)
     if known.any():
         name, question = asked[int(known.argmax())]
         raise VoxtwistError(
             f"{name} asks {question!r}, which is also in {train} ({known.sum()} of {len(asked)} "
             "questions are): leave them out of the training data"
         )
+
+
+def trained_on(questions: list[str], train: Path) -> np.ndarray:
+    """bool (questions,): which of them are in the training split; see `refuse_trained`."""
+    table = rows_path(train)
+    if not table.exists():
+        raise VoxtwistError(f"{table} is missing: run convert and split again")
+    trained = hash_texts(pq.read_table(table, columns=["question"])[0].to_pylist())
+    return np.isin(hash_texts(questions), trained)

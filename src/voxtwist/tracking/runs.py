@@ -153,7 +153,7 @@ def training_run(
     monitor = SystemMetricsMonitor(run.id, resume_logging=True, tracking_uri=store.uri)
     status = "FAILED"
     try:
-        with _sigterm_raises():
+        with sigterm_raises():
             run.log_lineage(lineage)
             run.set_tags(liveness.tags())
             if run_id is None:
@@ -246,7 +246,9 @@ def _here(store: Store, run_id: str) -> str:
 
 
 @contextlib.contextmanager
-def _sigterm_raises() -> Iterator[None]:
+def sigterm_raises() -> Iterator[None]:
+    """SIGTERM raises `Terminated` in the body, where that is in the main thread."""
+
     def terminate(signum: int, _frame: object) -> None:
         raise Terminated(128 + signum)
 

@@ -53,6 +53,11 @@ def read_batch(index: TokenIndex, samples: np.ndarray, padded: bool = False) -> 
             }
             for row in rows
         ]
+    return join(rows)
+
+
+def join(rows: list[dict[str, np.ndarray]]) -> Batch:
+    """Samples end to end, each with int64 arrays `input_ids` and `labels`, the first label -100."""
     lengths = [len(row["input_ids"]) for row in rows]
     joined = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
     return Batch(

@@ -6,6 +6,7 @@ import time
 from types import FrameType
 
 EX_TEMPFAIL = 75  # of sysexits.h: the task is not done, run it again
+TERMINATED = "SIGTERM"
 
 
 class Stopped(SystemExit):
@@ -13,6 +14,7 @@ class Stopped(SystemExit):
 
     def __init__(self, reason: str, step: int, steps: int) -> None:
         super().__init__(EX_TEMPFAIL)
+        self.reason, self.step = reason, step
         self.message = (
             f"training stopped after step {step} of {steps} ({reason}), its state is saved: "
             "run the same command again to go on"
@@ -36,7 +38,7 @@ class StopRequest:
     def reason(self) -> str | None:
         """Why to stop, or None."""
         if self._terminated:
-            return "SIGTERM"
+            return TERMINATED
         if self._deadline is not None and time.monotonic() >= self._deadline:
             return f"train.max_hours: {self._max_hours}"
         return None

@@ -15,7 +15,7 @@ from voxtwist.training.state import StateFolder, code_fingerprint, fingerprint
 from voxtwist.training.train import train
 
 # They say how far a training gets before it is interrupted, not what comes out of it.
-_OF_THIS_PROCESS = {"max_hours", "save_steps"}
+OF_THIS_PROCESS = {"max_hours", "save_steps"}
 
 
 def train_tracked(
@@ -41,7 +41,7 @@ def train_tracked(
     hashes = {name: pipeline_md5(root, str(path)) for name, path in data.items()}
     key = fingerprint(
         {
-            "settings": params.train.model_dump(exclude=_OF_THIS_PROCESS),
+            "settings": params.train.model_dump(exclude=OF_THIS_PROCESS),
             "seed": params.seed,
             "data": {name: hashes[name] for name in ("start", "train", "eval")},
             "code": code_fingerprint(Path(voxtwist.__file__).parent),
@@ -53,7 +53,7 @@ def train_tracked(
         with training_run(
             open_store(root, params.tracking.experiment),
             run_name(params.preset, params.train.freeze, params.train.learning_rate, key),
-            params=params.model_dump(),
+            params=params.model_dump(exclude={"sweep"}),
             lineage=lineage.collect(root, {name: str(path) for name, path in data.items()}),
             datasets=[
                 Dataset("train", hashes["train"], data["train"]),

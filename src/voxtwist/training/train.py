@@ -77,7 +77,11 @@ def train(
 
 
 class Trainer:
-    """Model, data, optimizer and state of one training."""
+    """Model, data, optimizer and state of one training.
+
+    Without `states` nothing is written: neither what an interrupted training would go on from nor
+    a best checkpoint.
+    """
 
     def __init__(
         self,
@@ -86,7 +90,7 @@ class Trainer:
         eval_file: Path,
         settings: Train,
         seed: int,
-        states: StateFolder,
+        states: StateFolder | None,
     ) -> None:
         set_seed(seed)
         self.settings, self.states = settings, states
@@ -100,7 +104,7 @@ class Trainer:
             kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
         )
         self.tokenizer = load_tokenizer(start)
-        self.state = states.load() or TrainingState()
+        self.state = (states and states.load()) or TrainingState()
         model = load_model(start)
         if not self.state.step and self.accelerator.is_main_process:
             self.start_speech_mass = speech_mass(model, self.tokenizer)
@@ -125,10 +129,17 @@ class Trainer:
         self.optimizer = self.accelerator.prepare(optimizer)
         self.start_clock()
 
-    def run(self, run: Run) -> dict[str, Any]:
+    def run(self, run: Run, before: Metrics | None = None) -> dict[str, Any]:
+        """Take all steps; see `train`.
+
+        Args:
+            before: the evaluation of the start, where it is known already.
+        """
         settings, state = self.settings, self.state
         if not state.step:
-            state.run_id, state.before = run.id, self.evaluate(run, 0)
+            state.run_id, state.before = run.id, before or self.evaluate(run, 0)
+            if before:
+                log_evaluation(run, before, 0)
             if self.accelerator.is_main_process:
                 run.log_metrics({"twist/speech_mass": self.start_speech_mass})
         rows = [row for step in self.steps for row in step]
@@ -260,13 +271,14 @@ class Trainer:
                 add_tallies(sums, tallies)
         self.model.train()
         metrics = summarise(reduce_tallies(sums, self.accelerator), settings.speech_weight)
-        run.log_metrics({f"eval/{name}": value for name, value in metrics.items()}, step)
+        log_evaluation(run, metrics, step)
         return metrics
 
     def keep_if_best(self, metrics: Metrics, step: int) -> None:
         if metrics["loss"] < self.state.best.get("loss", math.inf):
             self.state.best = {**metrics, "step": step}
-            self.save_checkpoint(self.states.best)
+            if self.states:
+                self.save_checkpoint(self.states.best)
 
     def save_checkpoint(self, folder: Path) -> None:
         weights = self.weights()
@@ -280,6 +292,8 @@ class Trainer:
         return {name: value.detach() for name, value in state.items() if value is not None}
 
     def save_state(self, step: int) -> None:
+        if self.states is None:
+            return
         main = self.accelerator.is_main_process
         model, optimizer = self.weights(), whole(self.optimizer.state_dict(), keep=main)
         if main:
@@ -296,6 +310,12 @@ class Trainer:
             )
 
     def write(self, best: Path, last: Path) -> None:
+        if self.states is None:
+            return
         self.save_checkpoint(last)
         if self.accelerator.is_main_process:
             shutil.copytree(self.states.best, best, dirs_exist_ok=True)
+
+
+def log_evaluation(run: Run, metrics: Metrics, step: int) -> None:
+    run.log_metrics({f"eval/{name}": value for name, value in metrics.items()}, step)

@@ -1,0 +1,18 @@
+"""Stage `sweep`: the study of params.yaml; how many workers run it, the environment says."""
+
+import os
+from pathlib import Path
+
+from voxtwist import params
+from voxtwist.cli.errors import one_line_errors
+from voxtwist.sweep.job import Outputs, Paths
+from voxtwist.sweep.run import run_sweep
+
+with one_line_errors():
+    run_sweep(
+        params.load(),
+        Paths(base="checkpoints/base", start="checkpoints/twist", splits="data/splits"),
+        Outputs(folder=Path("sweep"), report=Path("metrics/sweep.json")),
+        workers=int(os.environ.get("VOXTWIST_WORKERS", "1")),
+        storage=os.environ.get("VOXTWIST_STORAGE"),
+    )
