@@ -37,11 +37,12 @@ def pipeline_md5(root: Path, path: str) -> str:
     Inside a DVC stage it is read from dvc.lock, which DVC has just checked: raw data can be
     terabytes. Elsewhere the lock may be stale, and the bytes are read.
     """
-    locked = _locked(root).get(path) if "DVC_STAGE" in os.environ else None
-    return locked or md5(root / path)
+    digest = locked(root).get(path) if "DVC_STAGE" in os.environ else None
+    return digest or md5(root / path)
 
 
-def _locked(root: Path) -> dict[str, str]:
+def locked(root: Path) -> dict[str, str]:
+    """The hashes of dvc.lock by path; none where there is no lock."""
     try:
         stages = yaml.safe_load((root / "dvc.lock").read_text())["stages"].values()
     except FileNotFoundError:

@@ -23,8 +23,12 @@ PACKAGES = (
     "dvc",
     "numpy",
 )
-# What the pipeline itself writes into the work tree does not make the code dirty.
-WRITTEN_BY_DVC = (":(exclude,glob)**/dvc.lock", ":(exclude)metrics")
+# What the pipeline and promotions write into the work tree does not make the code dirty.
+WRITTEN_BY_US = (
+    ":(exclude,glob)**/dvc.lock",
+    ":(exclude)metrics",
+    ":(exclude,glob)**/promotions.jsonl",
+)
 UNTRACKED_LIMIT = 1_000_000  # bytes; larger untracked files are not code and stay out of the diff
 
 
@@ -93,7 +97,7 @@ def commit(root: Path) -> Commit:
     sha = _git(root, "rev-parse", "--verify", "HEAD")
     if sha is None:
         return Commit(None, False, "")
-    everything = ["--", ":/", *WRITTEN_BY_DVC]
+    everything = ["--", ":/", *WRITTEN_BY_US]
     changed = _diff(root, "HEAD", *everything)
     untracked = _git(root, "ls-files", "-z", "--others", "--exclude-standard", *everything) or ""
     new = [name for name in untracked.split("\0") if name]

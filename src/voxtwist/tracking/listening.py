@@ -21,7 +21,7 @@ from voxtwist.errors import VoxtwistError
 from voxtwist.evaluation.wer import Span, align_words
 
 OPUS_RATE = 24_000  # Hz; Opus knows 8, 12, 16, 24 and 48 kHz
-_HEADINGS = {"heldout": "Held out", "taught": "Taught"}
+HEADINGS = {"heldout": "Held out", "taught": "Taught"}
 # What the page shows of every group: name of the figure, label, format, and whether to print it
 # beside the data's own speech.
 _FIGURES = [
@@ -84,17 +84,21 @@ def write_listening_page(page: Path, samples: Path, metrics: dict[str, Any], tit
     if not table.exists():
         raise VoxtwistError(f"{table} is missing: run evaluate_speech")
     rows = [orjson.loads(line) for line in table.read_bytes().splitlines()]
+    render(page, "listening.html.jinja", title=title, groups=_groups(rows, samples, metrics))
+
+
+def render(page: Path, template: str, **values: Any) -> None:
+    """Write an HTML page from a template of `tracking` or `comparison`."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("voxtwist.tracking", "."),
+        loader=jinja2.ChoiceLoader(
+            [jinja2.PackageLoader(f"voxtwist.{name}", ".") for name in ("tracking", "comparison")]
+        ),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     page.parent.mkdir(parents=True, exist_ok=True)
-    template = environment.get_template("listening.html.jinja")
-    page.write_text(
-        template.render(title=title, groups=_groups(rows, samples, metrics)), encoding="utf-8"
-    )
+    page.write_text(environment.get_template(template).render(**values), encoding="utf-8")
 
 
 def embed_audio(path: Path) -> str:
@@ -115,17 +119,18 @@ def _groups(rows: Sequence[dict[str, Any]], samples: Path, metrics: dict[str, An
         members.setdefault((row["group"], row["part"]), []).append(row)
     return [
         Group(
-            heading=_HEADINGS[group],
+            heading=HEADINGS[group],
             part=part,
             anchor=f"{group}-{part}",
-            tiles=_tiles(f"{group}/{part}", metrics),
-            cards=[_card(row, samples) for row in part_rows],
+            tiles=make_tiles(f"{group}/{part}", metrics),
+            cards=[make_card(row, samples) for row in part_rows],
         )
         for (group, part), part_rows in members.items()
     ]
 
 
-def _card(row: dict[str, Any], samples: Path) -> Card:
+def make_card(row: dict[str, Any], samples: Path) -> Card:
+    """A row of samples.jsonl, with its audio from the same folder."""
     audio = samples / f"{row['id']}.flac"
     return Card(
         row=row,
@@ -134,7 +139,8 @@ def _card(row: dict[str, Any], samples: Path) -> Card:
     )
 
 
-def _tiles(group: str, metrics: dict[str, Any]) -> list[Tile]:
+def make_tiles(group: str, metrics: dict[str, Any]) -> list[Tile]:
+    """The figures of a group that metrics/speech.json holds."""
     tiles = []
     for name, label, form, reference in _FIGURES:
         key = f"{group}/{name}"
