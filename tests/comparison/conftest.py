@@ -1,5 +1,6 @@
 """Two models that answered the same questions aloud, in an MLflow store."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,11 +86,14 @@ def sides(store: Store, run_ids: list[str], tmp_path: Path) -> list[Side]:
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
     options = webdriver.ChromeOptions()
-    for flag in ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"):
+    options.binary_location = str(shutil.which("chromium") or shutil.which("google-chrome"))
+    # A script may start a player, as a person would by pressing its button.
+    play = "--autoplay-policy=no-user-gesture-required"
+    for flag in ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", play):
         options.add_argument(flag)
     options.add_argument(f"--user-data-dir={tmp_path / 'profile'}")
     downloads = {"download.default_directory": str(tmp_path / "downloads")}
     options.add_experimental_option("prefs", downloads)
-    driver = webdriver.Chrome(options=options)
+    driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
     yield driver
     driver.quit()

@@ -33,7 +33,9 @@ def server(page: Path, sides: list[Side]) -> Iterator[VoteServer]:
 
 
 def choose(browser: webdriver.Chrome, question: str, choice: str) -> None:
-    browser.find_element(By.CSS_SELECTOR, f"[name={question}][value={choice}]").click()
+    button = browser.find_element(By.CSS_SELECTOR, f"[name={question}][value={choice}]")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
+    button.click()
 
 
 def status(browser: webdriver.Chrome) -> str:
