@@ -147,3 +147,27 @@ def test_it_answers_over_http(promoted) -> None:
     waveform, rate = soundfile.read(io.BytesIO(base64.b64decode(row["wav"])))
     assert rate == row["sample_rate"]
     assert len(waveform)
+
+
+def test_a_stale_lock_a_dirty_tree_and_an_overlap_are_refused(project) -> None:
+    version = project.evaluated("careless", dirty=True, shared=1)
+    (project.folder / "trained.txt").write_text("other settings\n")
+    done = project.voxtwist("promote", version)
+    assert done.returncode == 1
+    assert "changed since: codec, train: run `dvc repro`" in done.stdout
+    assert "no train/eval overlap, clean work tree, lock fresh." in done.stderr
+    assert project.alias("champion") is None
+    assert not (project.folder / "promotions.jsonl").exists()
+
+
+def test_a_package_that_does_not_answer_is_thrown_away(project) -> None:
+    settings = (project.folder / "params.yaml").read_text()
+    (project.folder / "params.yaml").write_text(settings.replace("n_codes: 32", "n_codes: 31"))
+    version = project.evaluated("wrong codec")
+    done = project.voxtwist("promote", version)
+    assert done.returncode == 1
+    assert "was packaged but does not answer, nothing was moved" in done.stderr
+    assert "codec.n_codes is 31" in done.stderr
+    assert project.alias("champion") is None
+    versions = project.store.client.search_model_versions("name = 'voxtwist'")
+    assert [str(found.version) for found in versions] == [version]

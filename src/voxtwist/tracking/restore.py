@@ -38,7 +38,7 @@ def restore(root: Path, digest: str, usual: Path, into: Path) -> Path:
         with Repo(str(root)) as repo:
             cache = repo.cache.local
             if not _complete(cache, info):
-                repo.cloud.pull([info])
+                _fetch(repo, info)
             checkout(str(into), localfs, load(cache, info), cache, quiet=True)
     except (DvcException, FileNotFoundError) as error:
         raise VoxtwistError(
@@ -52,9 +52,21 @@ def restore(root: Path, digest: str, usual: Path, into: Path) -> Path:
 def _complete(cache: Any, info: Any) -> bool:
     """Whether the cache holds the object and, of a directory, every file."""
     from dvc_data.hashfile import check, load
+    from dvc_objects.errors import ObjectFormatError
 
     try:
         check(cache, load(cache, info))
-    except FileNotFoundError:
+    except (FileNotFoundError, ObjectFormatError):
         return False
     return True
+
+
+def _fetch(repo: Any, info: Any) -> None:
+    """From the remote into the cache: a directory's list, and then its files."""
+    from dvc_data.hashfile import load
+    from dvc_data.hashfile.tree import Tree
+
+    repo.cloud.pull([info])
+    found = load(repo.cache.local, info)
+    if isinstance(found, Tree):
+        repo.cloud.pull([file for _, _, file in found])
