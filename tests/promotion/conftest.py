@@ -97,7 +97,8 @@ class Project:
         )
 
     def alias(self, name: str) -> str | None:
-        return self.store.client.get_registered_model("voxtwist").aliases.get(name)
+        version = self.store.client.get_registered_model("voxtwist").aliases.get(name)
+        return version and str(version)
 
     def ledger(self) -> list[dict]:
         text = (self.folder / "promotions.jsonl").read_text()
