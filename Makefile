@@ -3,6 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 PRESET ?=
 WORKERS ?= 1
+TRACKING ?=
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -13,6 +14,10 @@ MAKEFLAGS += --no-print-directory
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 export PYTHONPATH := $(CURDIR)/src
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# The MLflow server of all that runs below; without it, the project's own store.
+ifneq ($(TRACKING),)
+export MLFLOW_TRACKING_URI := $(TRACKING)
+endif
 
 PIP := $(VENV)/bin/python -m pip install -qq
 
@@ -40,7 +45,7 @@ $(INSTALLED):
 	@$(PIP) --no-deps -e .
 	@touch $@
 
-repro: setup ## Run the pipeline, show the results (PRESET=debug: lay presets/debug.yaml over params.yaml)
+repro: setup ## Run the pipeline, show the results (PRESET=debug: lay presets/debug.yaml over params.yaml; TRACKING=http://...: an MLflow server)
 	@$(if $(PRESET),python -m voxtwist preset $(PRESET))
 	@dvc repro
 	@python -m voxtwist summary
@@ -65,6 +70,7 @@ test-all: test-setup ## Run all tests, the whole pipeline too
 
 test-setup: $(INSTALLED_DEV) $(QWEN3)
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || .ci/apt chromium chromium-driver
+	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || .ci/apt postgresql
 
 $(INSTALLED_DEV): $(INSTALLED)
 	@$(PIP) -r requirements/dev.txt

@@ -15,5 +15,11 @@ with one_line_errors():
     run_id = json.loads(Path("metrics/train.json").read_text())["run_id"]
     with resume_run(store, run_id) as run:
         register(
-            store, run.id, tracking.model, Path(), "checkpoints/sft", Path("metrics/register.json")
+            store,
+            run.id,
+            tracking.model,
+            Path(),
+            "checkpoints/sft",
+            Path("metrics/register.json"),
+            evidence=[Path("metrics/split.json")],
         )

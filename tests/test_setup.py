@@ -116,3 +116,8 @@ def test_every_dependency_is_pinned_exactly():
     dependencies = {name.lower().replace(".", "-") for name in project["dependencies"]}
     assert dependencies <= {name.lower().replace(".", "-") for name in pins}
     assert (pins["torch"], pins["torchaudio"]) == ("2.14.1", "2.11.0")
+
+
+def test_tracking_points_everything_below_make_at_a_server(project: Path):
+    show = ("--eval", "show: ; @echo $$MLFLOW_TRACKING_URI", "show")
+    assert make(project, *show, "TRACKING=http://server:5000").stdout == "http://server:5000\n"

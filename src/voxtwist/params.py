@@ -171,6 +171,17 @@ class Tracking(Settings):
     model: str
 
 
+class Promotion(Settings):
+    text_metrics: list[str]
+    text_margin: PositiveFloat
+    wer_margin: PositiveFloat
+    alpha: Annotated[float, Field(gt=0, lt=0.5)]
+    min_well_formed: Ratio
+    max_runaway: Ratio
+    no_overlap: list[Literal["question", "answer"]]
+    bootstrap: PositiveInt
+
+
 class Params(Settings):
     """All of params.yaml; each section is handed to the stages that it concerns."""
 
@@ -187,6 +198,7 @@ class Params(Settings):
     evaluate_speech: EvaluateSpeech
     sweep: Sweep
     tracking: Tracking
+    promotion: Promotion
 
     @model_validator(mode="after")
     def one_voice(self) -> "Params":

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
-from voxtwist.evaluation.statistics import compare_paired, mean, ratio
+from voxtwist.evaluation.statistics import compare_paired, mean, not_worse, ratio
 
 
 def test_the_interval_of_a_mean_is_the_normal_one_for_many_values() -> None:
@@ -58,3 +59,29 @@ def test_no_change_is_no_evidence() -> None:
 def test_different_numbers_of_questions_cannot_be_paired() -> None:
     with pytest.raises(ValueError, match="2 answers before and 3 after"):
         compare_paired([True, False], [True, False, True], 100)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_not_worse_is_the_one_sided_normal_test_for_many_items(paired: bool) -> None:
+    generator = np.random.default_rng(3)
+    before, after = (generator.random(2000) < rate for rate in (0.30, 0.32))
+    ones = np.ones(2000)
+    test = not_worse(
+        (before, ones), (after, ones), margin=0.05, alpha=0.05, resamples=2000, paired=paired
+    )
+    growth = after.mean() - before.mean()
+    error = np.sqrt((before.var() + after.var()) / 2000)  # the two sides are independent
+    assert test.difference == pytest.approx(growth)
+    assert test.worst == pytest.approx(growth + 1.645 * error, abs=0.1 * error)
+    assert test.p_value == pytest.approx(norm.sf((0.05 - growth) / error), abs=0.02)
+
+
+def test_a_growth_by_the_margin_is_not_refuted() -> None:
+    lengths = [10.0] * 30
+    test = not_worse(
+        ([2] * 30, lengths), ([3] * 30, lengths),
+        margin=0.1, alpha=0.05, resamples=100, paired=True,
+    )  # fmt: skip
+    assert test.p_value == 1
+    with pytest.raises(ValueError, match="30 items before and 0 after"):
+        not_worse(([2] * 30, lengths), ([], []), margin=1, alpha=0.1, resamples=9, paired=False)

@@ -2,10 +2,20 @@
 
 import typer
 
-from voxtwist.cli import data, evaluate, inspect, lineage, speak, sweep, tracking
+from voxtwist.cli import (
+    compare,
+    data,
+    evaluate,
+    inspect,
+    lineage,
+    registry,
+    speak,
+    sweep,
+    tracking,
+)
 from voxtwist.cli.errors import one_line_errors
 
-AREAS = (data, inspect, speak, evaluate, sweep, tracking, lineage)
+AREAS = (data, inspect, speak, evaluate, sweep, tracking, lineage, registry, compare)
 
 app = typer.Typer(
     help="Teach a text LLM to answer in text and then speak.",

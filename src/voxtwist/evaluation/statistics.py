@@ -1,4 +1,4 @@
-"""Error bars: percentile bootstrap over utterances or questions, and McNemar's exact test."""
+"""Error bars and tests: percentile bootstrap over utterances or questions, McNemar's exact test."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -108,4 +108,64 @@ def compare_paired(
         lost=lost,
         p_value=p_value,
         n=change.n,
+    )
+
+
+Rates = tuple[Sequence[float] | np.ndarray, Sequence[float] | np.ndarray]
+
+
+@dataclass(frozen=True)
+class NonInferiority:
+    """Whether an error rate has grown by less than a margin, one-sided.
+
+    Attributes:
+        before, after: error rates, sums over sums.
+        difference: after - before; positive is worse.
+        worst: upper end of the one-sided bootstrap interval of the difference at level 1 - alpha.
+        p_value: of "it has grown by the margin or more"; below alpha, that is refuted.
+        n: items after.
+    """
+
+    before: float
+    after: float
+    difference: float
+    worst: float
+    p_value: float
+    n: int
+
+
+def not_worse(
+    before: Rates, after: Rates, *, margin: float, alpha: float, resamples: int, paired: bool
+) -> NonInferiority:
+    """Test that an error rate is not worse by `margin` or more.
+
+    Args:
+        before, after: errors and lengths, one number an item each; a rate is sum over sum.
+        paired: the same items in the same order, which are then resampled together.
+
+    Raises:
+        ValueError: no items, or different numbers of paired ones.
+    """
+    sides = [tuple(np.asarray(part, dtype=float) for part in side) for side in (before, after)]
+    sizes = [len(errors) for errors, _ in sides]
+    if 0 in sizes or (paired and sizes[0] != sizes[1]):
+        raise ValueError(f"{sizes[0]} items before and {sizes[1]} after cannot be compared")
+    generator = np.random.default_rng(SEED)
+    drawn = [generator.integers(0, n, size=(resamples, n)) for n in sizes]
+    if paired:
+        drawn[1] = drawn[0]
+    first, second = (
+        errors[rows].sum(axis=1) / lengths[rows].sum(axis=1)
+        for (errors, lengths), rows in zip(sides, drawn, strict=True)
+    )
+    growth = second - first
+    rates = [float(errors.sum() / lengths.sum()) for errors, lengths in sides]
+    return NonInferiority(
+        before=rates[0],
+        after=rates[1],
+        difference=rates[1] - rates[0],
+        worst=float(np.quantile(growth, 1 - alpha)),
+        # A growth of exactly the margin counts, whatever its last binary digit.
+        p_value=float((1 + (growth > margin - 1e-9).sum()) / (1 + resamples)),
+        n=sizes[1],
     )

@@ -54,6 +54,21 @@ def compare_text(
     Raises:
         VoxtwistError: the tables do not hold the same questions.
     """
+    return {
+        name: compare_paired([b == 1 for b, _ in rows], [a == 1 for _, a in rows], resamples)
+        for name, rows in pair_answers(before, after).items()
+        if all(value in (0, 1) for pair in rows for value in pair)
+    }
+
+
+def pair_answers(
+    before: Sequence[Row], after: Sequence[Row]
+) -> dict[str, list[tuple[float, float]]]:
+    """What both tables measured on each question, by "task/metric" and "group/metric".
+
+    Raises:
+        VoxtwistError: the tables do not hold the same questions.
+    """
     earlier = {_key(row): row for row in before}
     if earlier.keys() != {_key(row) for row in after}:
         raise VoxtwistError(
@@ -66,11 +81,7 @@ def compare_text(
             pair = (earlier[_key(row)]["metrics"][name], value)
             for level in (*row["groups"], row["task"]):
                 pairs.setdefault(f"{level}/{name}", []).append(pair)
-    return {
-        name: compare_paired([b == 1 for b, _ in rows], [a == 1 for _, a in rows], resamples)
-        for name, rows in pairs.items()
-        if all(value in (0, 1) for pair in rows for value in pair)
-    }
+    return pairs
 
 
 def _key(row: Row) -> tuple[str, int, str, str]:

@@ -27,6 +27,7 @@ from voxtwist.tracking.runs import Run, resume_run
 from voxtwist.tracking.store import open_store
 
 TEXT_DETAILS = "details.json"
+SPEECH_SETTINGS = "settings.json"  # with which the model spoke: {"codec": …, "generate": …}
 SFT = "sft"  # name of the fine-tuned model
 
 
@@ -108,6 +109,7 @@ def speech_stage(
         output,
     )
     metrics = as_metrics(figures)
+    write_json(params.model_dump(include={"codec", "generate"}), output / SPEECH_SETTINGS)
     with model_run(root, params) as run:
         title = run.store.client.get_run(run.id).info.run_name
         write_listening_page(output / "listening.html", output, metrics, title)

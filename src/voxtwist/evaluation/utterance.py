@@ -1,7 +1,8 @@
 """What is measured on one spoken answer."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sacrebleu import sentence_chrf
@@ -15,6 +16,8 @@ from voxtwist.evaluation.wer import Errors, character_errors, word_errors
 from voxtwist.vocabulary import Spoken
 
 _NGRAM = 4
+_ERRORS = ("words", "characters", "reference_words", "reference_characters")
+_SCORES = ("mos", "reference_mos")
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,13 @@ class Utterance:
 
     def as_row(self) -> dict[str, Any]:
         return asdict(self)
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """The opposite of `as_row`, of a row that has been JSON."""
+        errors = {name: Errors(**row[name]) for name in _ERRORS}
+        scores = {name: Scores(**row[name]) if row[name] else None for name in _SCORES}
+        return cls(**{**row, **errors, **scores})
 
 
 def measure(

@@ -61,7 +61,7 @@ class Measurer:
         self.scratch.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=self.scratch) as folder:
             checkpoint = Path(folder)
-            trainer.module.save(checkpoint, trainer.tokenizer)
+            trainer.save_checkpoint(checkpoint)
             objective = self._wer(checkpoint, audio) if by_wer else speech_nll
             forgot = self.suite_error(checkpoint) if by_suite else self.retention(trainer)
         return _finite(objective, forgot)

@@ -23,12 +23,13 @@ PACKAGES = (
     "dvc",
     "numpy",
 )
-# What the pipeline itself writes into the work tree does not make the code dirty: DVC names its
-# outputs in .gitignore files.
-WRITTEN_BY_DVC = (
+# What the pipeline and promotions write into the work tree does not make the code dirty: DVC names
+# its outputs in .gitignore files.
+WRITTEN_BY_US = (
     ":(exclude,glob)**/dvc.lock",
     ":(exclude,glob)**/.gitignore",
     ":(exclude)metrics",
+    ":(exclude,glob)**/promotions.jsonl",
 )
 UNTRACKED_LIMIT = 1_000_000  # bytes; larger untracked files are not code and stay out of the diff
 
@@ -105,7 +106,7 @@ def commit(root: Path) -> Commit:
     sha = _git(root, "rev-parse", "--verify", "HEAD")
     if sha is None:
         return Commit(None, False, "")
-    everything = ["--", ":/", *WRITTEN_BY_DVC]
+    everything = ["--", ":/", *WRITTEN_BY_US]
     changed = _diff(root, "HEAD", *everything)
     untracked = _git(root, "ls-files", "-z", "--others", "--exclude-standard", *everything) or ""
     new = [name for name in untracked.split("\0") if name]

@@ -22,7 +22,7 @@ from voxtwist.evaluation.wer import Span, align_words
 from voxtwist.tracking.page import STYLE, write_page
 
 OPUS_RATE = 24_000  # Hz; Opus knows 8, 12, 16, 24 and 48 kHz
-_HEADINGS = {"heldout": "Held out", "taught": "Taught"}
+HEADINGS = {"heldout": "Held out", "taught": "Taught"}
 # What the page shows of every group: name of the figure, label, format, and whether to print it
 # beside the data's own speech.
 _FIGURES = [
@@ -127,17 +127,18 @@ def _groups(rows: Sequence[dict[str, Any]], samples: Path, metrics: dict[str, An
         members.setdefault((row["group"], row["part"]), []).append(row)
     return [
         Group(
-            heading=_HEADINGS[group],
+            heading=HEADINGS[group],
             part=part,
             anchor=f"{group}-{part}",
-            tiles=_tiles(f"{group}/{part}", metrics),
+            tiles=make_tiles(f"{group}/{part}", metrics),
             cards=[Card(row, samples) for row in part_rows],
         )
         for (group, part), part_rows in members.items()
     ]
 
 
-def _tiles(group: str, metrics: dict[str, Any]) -> list[Tile]:
+def make_tiles(group: str, metrics: dict[str, Any]) -> list[Tile]:
+    """The figures of a group that metrics/speech.json holds."""
     tiles = []
     for name, label, form, reference in _FIGURES:
         key = f"{group}/{name}"

@@ -1,19 +1,29 @@
 """The model registry: a version names a run and a checkpoint by hash; the bytes stay in DVC."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from voxtwist.errors import VoxtwistError
 from voxtwist.files import write_json
 from voxtwist.tracking import hashes
 from voxtwist.tracking.store import Store
 
 LINEAGE = ("git.", "dvc.", "md5.", "version.", "hardware.")
+PACKAGED_FROM = "voxtwist.packaged_from"  # on a version with weights: the number of the one without
 
 
 def register(
-    store: Store, run_id: str, model: str, root: Path, checkpoint: str, report: Path
+    store: Store,
+    run_id: str,
+    model: str,
+    root: Path,
+    checkpoint: str,
+    report: Path,
+    evidence: Sequence[Path] = (),
 ) -> ModelVersion:
     """Make a version of `model` out of a run and its checkpoint, without copying weights.
 
@@ -25,19 +35,84 @@ def register(
         run_id: a run of `store`.
         checkpoint: the checkpoint's directory, relative to `root`.
         report: JSON file to write: `{"model": …, "version": …, "run_id": …, "md5": …}`.
+        evidence: files that become artifacts of the run, below `lineage`.
     """
     digest = hashes.pipeline_md5(root, checkpoint)
     version = _find(store, model, run_id, digest) or _create(
         store, run_id, model, root / checkpoint, digest
     )
+    for file in evidence:
+        store.client.log_artifact(run_id, str(file), "lineage")
     entry = {"model": model, "version": int(version.version), "run_id": run_id, "md5": digest}
     write_json(entry, report)
     return version
 
 
+def find_version(store: Store, model: str, name: str) -> ModelVersion:
+    """A version by what people call it.
+
+    Args:
+        model: that a bare number or alias belongs to.
+        name: `3`, `champion`, `models:/voxtwist/3` or `models:/voxtwist@champion`.
+
+    Raises:
+        VoxtwistError: there is none.
+    """
+    uri = re.fullmatch(r"models:/(?P<model>[^/@]+)[/@](?P<which>[^/@]+)", name)
+    model, which = (uri["model"], uri["which"]) if uri else (model, name.removeprefix("@"))
+    by_number = which.isdecimal()
+    try:
+        if by_number:
+            return store.client.get_model_version(model, which)
+        return store.client.get_model_version_by_alias(model, which)
+    except MlflowException as error:
+        known = ", ".join(sorted((number(v) for v in _versions(store, model)), key=int))
+        kind = "version" if by_number else "alias"
+        raise VoxtwistError(
+            f"the model {model!r} has no {kind} {which!r} in {store.uri}: "
+            f"its versions are {known or 'none yet: run the stage register'}"
+        ) from error
+
+
+def alias_version(store: Store, model: str, alias: str) -> ModelVersion | None:
+    """The version that an alias points at, if there is one."""
+    try:
+        return store.client.get_model_version_by_alias(model, alias)
+    except MlflowException:
+        return None
+
+
+def number(version: ModelVersion) -> str:
+    """As text: MLflow gives an int or a str, depending on the call."""
+    return str(version.version)
+
+
+def package_of(store: Store, version: ModelVersion) -> ModelVersion | None:
+    """The version with weights that was made from this one; itself when it has them."""
+    if PACKAGED_FROM in version.tags:
+        return version
+    made = (
+        other
+        for other in _versions(store, version.name)
+        if other.tags.get(PACKAGED_FROM) == number(version)
+    )
+    return next(made, None)
+
+
+def _versions(store: Store, model: str) -> list[ModelVersion]:
+    return list(store.client.search_model_versions(f"name = '{model}'"))
+
+
 def _find(store: Store, model: str, run_id: str, digest: str) -> ModelVersion | None:
     same_run = store.client.search_model_versions(f"name = '{model}' and run_id = '{run_id}'")
-    return next((v for v in same_run if v.tags.get("md5.checkpoint") == digest), None)
+    return next(
+        (
+            version
+            for version in same_run
+            if version.tags.get("md5.checkpoint") == digest and PACKAGED_FROM not in version.tags
+        ),
+        None,
+    )
 
 
 def _create(store: Store, run_id: str, model: str, checkpoint: Path, digest: str) -> ModelVersion:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 # MLflow reads it when it is imported; the word, "1" would not do.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# One bar for every file that is copied says nothing.
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import requests
