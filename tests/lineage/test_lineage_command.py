@@ -64,7 +64,7 @@ def test_what_is_not_known_is_said_in_one_line(trained):
     assert "no run or version of this store used it" in unused.stdout
     for target, message in {
         "nothing": "'nothing' is no run, hash or file here",
-        "models:/voxtwist/7": "models:/voxtwist/7 does not exist: the store has models:/voxtwist/1",
+        "models:/voxtwist/7": "has no version '7'",
     }.items():
         done = trained.voxtwist("lineage", target, check=False)
         assert done.returncode == 1

@@ -56,5 +56,5 @@ def test_else_the_cache_and_else_the_remote(project: Path, cached: bool) -> None
 
 def test_bytes_that_are_nowhere_are_named(project: Path) -> None:
     digest = "0" * 32 + ".dir"
-    with pytest.raises(VoxtwistError, match=f"{digest} is neither .* `dvc pull`"):
+    with pytest.raises(VoxtwistError, match=f"{digest} .*is neither in DVC's cache"):
         restore(project, digest, USUAL, project / "elsewhere")

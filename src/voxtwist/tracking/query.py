@@ -11,6 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from voxtwist.errors import VoxtwistError
 from voxtwist.tracking.hashes import md5
+from voxtwist.tracking.registry import find_version
 from voxtwist.tracking.store import Store
 
 SHORTEST_PREFIX = 4  # characters of a run id
@@ -40,7 +41,7 @@ def find(store: Store, target: str) -> Model | Data:
         VoxtwistError: it names nothing here, or several runs.
     """
     if target.startswith("models:/"):
-        version = find_version(store, target)
+        version = find_version(store, "", target)
         return Model(run_of(store, version), version)
     if Path(target).exists():
         return Data(md5(Path(target)))
@@ -64,26 +65,6 @@ def find_model(store: Store, target: str) -> Model:
     if isinstance(found, Data):
         raise VoxtwistError(f"{target!r} is data or unknown: name a model version or a run")
     return found
-
-
-def find_version(store: Store, uri: str) -> ModelVersion:
-    """The version that `models:/NAME@ALIAS` or `models:/NAME/3` names.
-
-    Raises:
-        VoxtwistError: there is none.
-    """
-    name, at, alias = uri.removeprefix("models:/").partition("@")
-    client = store.client
-    try:
-        if at:
-            return client.get_model_version_by_alias(name, alias)
-        model, _, number = name.rpartition("/")
-        return client.get_model_version(model, number)
-    except MlflowException as error:
-        if error.error_code not in MISSING:
-            raise
-        known = ", ".join(f"models:/{v.name}/{v.version}" for v in all_versions(store)) or "none"
-        raise VoxtwistError(f"{uri} does not exist: the store has {known}") from None
 
 
 def run_of(store: Store, version: ModelVersion) -> Run:
