@@ -2,6 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 PRESET ?=
+RAW ?=
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -39,8 +40,9 @@ $(INSTALLED):
 	@$(PIP) --no-deps -e .
 	@touch $@
 
-repro: setup ## Run the pipeline, show the results (PRESET=debug: lay presets/debug.yaml over params.yaml)
-	@$(if $(PRESET),python -m voxtwist preset $(PRESET))
+repro: setup ## Run the pipeline, show the results (PRESET=NAME: lay presets/NAME.yaml over params.yaml; RAW=FOLDER of shards)
+	@$(if $(RAW),$(if $(PRESET),,$(error RAW needs PRESET=slam-omni or another)))
+	@$(if $(PRESET),python -m voxtwist preset $(PRESET) $(if $(RAW),--raw '$(RAW)'))
 	@dvc repro
 	@python -m voxtwist summary
 

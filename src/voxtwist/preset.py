@@ -12,8 +12,13 @@ from voxtwist import params
 from voxtwist.errors import VoxtwistError
 
 
-def apply_preset(name: str, params_file: Path, folder: Path) -> dict[str, tuple[Any, Any]]:
+def apply_preset(
+    name: str, params_file: Path, folder: Path, raw: str | None = None
+) -> dict[str, tuple[Any, Any]]:
     """Lay `folder`/`name`.yaml over `params_file` and set `preset` to its name.
+
+    Args:
+        raw: `data.raw` instead of the preset's: the data lie elsewhere on every machine.
 
     Returns:
         What changed: dotted name to (old, new) value. Nothing changed, nothing is written.
@@ -27,7 +32,10 @@ def apply_preset(name: str, params_file: Path, folder: Path) -> dict[str, tuple[
         known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
         raise VoxtwistError(f"there is no preset {name!r}: {folder} holds {known or 'none'}")
     settings = _read(params_file)
-    changes = _overlay(settings, {**_read(file), "preset": name}, file, params_file)
+    preset = {**_read(file), "preset": name}
+    if raw is not None:
+        preset["data"] = {**preset.get("data", {}), "raw": raw}
+    changes = _overlay(settings, preset, file, params_file)
     if changes:
         _write_valid(settings, params_file, file)
     return changes

@@ -2,10 +2,10 @@
 
 import typer
 
-from voxtwist.cli import chat, data, demo, evaluate, generate, inspect, speak, tracking
+from voxtwist.cli import chat, data, demo, evaluate, generate, inspect, scale, speak, tracking
 from voxtwist.cli.errors import one_line_errors
 
-AREAS = (data, inspect, speak, evaluate, tracking, chat, demo, generate)
+AREAS = (data, inspect, speak, evaluate, tracking, chat, demo, generate, scale)
 
 app = typer.Typer(
     help="Teach a text LLM to answer in text and then speak.",
