@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from cosyvoice_stand_in import write_front_end
 from safetensors.torch import load_file
 
+from cosyvoice_stand_in import write_front_end
 from voxtwist.codec.cosyvoice import CosyVoice
 from voxtwist.codec.cosyvoice.adapter import DEFAULT_SPEAKER
 

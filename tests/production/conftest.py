@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from cosyvoice_stand_in import write_front_end
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
+from cosyvoice_stand_in import write_front_end
 from voxtwist.codec.cosyvoice.adapter import DEFAULT_SPEAKER
 from voxtwist.data.raw import SPEECH_COLUMN
 
