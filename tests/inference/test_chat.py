@@ -122,7 +122,7 @@ def test_a_pipe_gets_json_a_line_and_a_terminal_its_commands(project):
     said = "/temperature 1\n/nope\n/tokens\nHi?\n/tokens\n/save\n/quit\nnever asked\n"
     done = voxtwist(project, "chat", said=said)
     assert done.returncode == 0, done.stderr
-    assert "the temperature is 1.0" in done.stdout
+    assert "temperature: 1" in done.stdout
     assert "/nope is no command" in done.stdout
     assert "there is no answer yet" in done.stdout
     saved = json.loads((project / "chat/conversation.json").read_text())["turns"]

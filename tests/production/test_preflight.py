@@ -9,11 +9,15 @@ import pytest
 import yaml
 
 from voxtwist import params
+from voxtwist.data.convert import convert
+from voxtwist.data.part import ConvertSettings
 from voxtwist.params import Params
 from voxtwist.scale import checks
 from voxtwist.scale.estimate import VOICE_ASSISTANT, estimate, h100, sample_flops
 from voxtwist.scale.model_size import model_size
+from voxtwist.scale.split_shape import split_shape
 from voxtwist.scale.stages import sample_raw
+from voxtwist.vocabulary import ChatFormat, extend_tokenizer
 
 ROOT = Path(__file__).parents[2]
 
@@ -109,6 +113,18 @@ def test_more_devices_take_less_time_and_frozen_rows_less_work(settings):
     assert estimate(more, VOICE_ASSISTANT, free.train, h100(1)).memory_gb > one.memory_gb
     restricted = train.model_copy(update={"restrict_speech": True})
     assert estimate(size, VOICE_ASSISTANT, restricted, h100(1)).flops < one.flops
+
+
+def test_the_shape_of_a_split_is_that_of_its_samples(tmp_path, qwen3_tokenizer, stand_ins):
+    chat = ChatFormat.from_tokenizer(extend_tokenizer(qwen3_tokenizer, 4096, "v1.1"))
+    output = tmp_path / "all.jsonl"
+    convert(stand_ins / "data", output, ConvertSettings(chat, None))
+    shape = split_shape(output)
+    assert (shape.samples, shape.speech) == (36, 80)
+    lengths = [len(json.loads(line)["input_ids"]) for line in output.read_text().splitlines()]
+    assert shape.tokens == pytest.approx(sum(lengths) / 36)
+    masked = [json.loads(line)["labels"].count(-100) for line in output.read_text().splitlines()]
+    assert shape.prompt == pytest.approx(sum(masked) / 36)
 
 
 @pytest.mark.slow

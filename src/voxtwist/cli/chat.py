@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
 CHECKPOINT = "checkpoints/sft"
 CHECKPOINT_HELP = "Folder, or a registered version: models:/NAME@ALIAS, models:/NAME/NUMBER"
+SpeakerName = Annotated[str | None, typer.Option(help="Built-in voice of CosyVoice")]
+PromptAudio = Annotated[Path | None, typer.Option(help="Recording of the voice to speak with")]
+Temperature = Annotated[float | None, typer.Option(min=0, help="0: greedy")]
+Seed = Annotated[int | None, typer.Option(min=0)]
+ParamsFile = Annotated[
+    Path, typer.Option("--params", help="Codec, generation and seed come from here")
+]
 COMMANDS = """\
 /save [FILE]           write the conversation as JSON
 /voice NAME|RECORDING  speak with a built-in voice, or with that of a recording (CosyVoice)
@@ -41,15 +48,11 @@ def chat(
         bool, typer.Option("--json", help="A line of JSON an answer, for scripts")
     ] = False,
     play: Annotated[bool, typer.Option(help="Play each answer, where there is a player")] = True,
-    speaker: Annotated[str | None, typer.Option(help="Built-in voice of CosyVoice")] = None,
-    prompt_audio: Annotated[
-        Path | None, typer.Option(help="Recording of the voice to speak with")
-    ] = None,
-    temperature: Annotated[float | None, typer.Option(min=0, help="0: greedy")] = None,
-    seed: Annotated[int | None, typer.Option(min=0)] = None,
-    params_file: Annotated[
-        Path, typer.Option("--params", help="Codec, generation and seed come from here")
-    ] = Path("params.yaml"),
+    speaker: SpeakerName = None,
+    prompt_audio: PromptAudio = None,
+    temperature: Temperature = None,
+    seed: Seed = None,
+    params_file: ParamsFile = Path("params.yaml"),
 ) -> None:
     """Talk with a model: its text as it comes, then its speech. One question a line."""
     from voxtwist.inference.chat import Chat
@@ -172,21 +175,20 @@ class _Terminal:
     def _command(self, name: str, argument: str = "") -> bool:
         """Whether the conversation goes on."""
         talk, say = self.talk, self.console.print
+        settings = {
+            "/voice": talk.set_voice,
+            "/seed": talk.set_seed,
+            "/temperature": talk.set_temperature,
+        }
         if name == "/quit":
             return False
         if name == "/save":
             file = Path(argument) if argument else talk.output / "conversation.json"
             talk.save(file)
             say(f"{len(talk.turns)} turns written to {file}")
-        elif name == "/voice":
-            talk.set_voice(argument)
-            say(f"the voice is {argument}")
-        elif name == "/seed":
-            talk.set_seed(argument)
-            say(f"the seed is {talk.seed}")
-        elif name == "/temperature":
-            talk.set_temperature(argument)
-            say(f"the temperature is {talk.settings.temperature}")
+        elif name in settings:
+            settings[name](argument)
+            say(f"{name[1:]}: {argument}")
         elif name == "/tokens":
             if not talk.turns:
                 raise VoxtwistError("there is no answer yet")

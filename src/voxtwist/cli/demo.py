@@ -5,7 +5,15 @@ from typing import Annotated
 
 import typer
 
-from voxtwist.cli.chat import CHECKPOINT, CHECKPOINT_HELP, load_speaker, read_settings
+from voxtwist.cli.chat import (
+    CHECKPOINT,
+    CHECKPOINT_HELP,
+    ParamsFile,
+    PromptAudio,
+    SpeakerName,
+    load_speaker,
+    read_settings,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -18,13 +26,9 @@ def demo(
     host: Annotated[
         str, typer.Option(help="Whoever reaches this address can use the model: there is no login")
     ] = "127.0.0.1",
-    speaker: Annotated[str | None, typer.Option(help="Built-in voice of CosyVoice")] = None,
-    prompt_audio: Annotated[
-        Path | None, typer.Option(help="Recording of the voice to speak with")
-    ] = None,
-    params_file: Annotated[
-        Path, typer.Option("--params", help="Codec, generation and seed come from here")
-    ] = Path("params.yaml"),
+    speaker: SpeakerName = None,
+    prompt_audio: PromptAudio = None,
+    params_file: ParamsFile = Path("params.yaml"),
 ) -> None:
     """Open a page to type to a model, read and listen, until Ctrl-C."""
     from voxtwist.inference.demo import Demo, DemoServer

@@ -49,8 +49,8 @@ def preflight(
 
 def estimate(
     params_file: Annotated[Path, PARAMS] = Path("params.yaml"),
-    samples: Annotated[
-        int | None, typer.Option(min=1, help="Trained on; default those of VoiceAssistant-400K")
+    split: Annotated[
+        Path | None, typer.Option(help="Training split; default VoiceAssistant-400K's, by numbers")
     ] = None,
     measure: Annotated[
         bool, typer.Option(help="Measure this machine too, for about a second")
@@ -66,10 +66,11 @@ def estimate(
     from voxtwist.scale.estimate import estimate as work_out
     from voxtwist.scale.model_size import model_size
     from voxtwist.scale.probe import this_machine
+    from voxtwist.scale.split_shape import split_shape
 
     settings = params.load(params_file)
     size = model_size(settings)
-    data = replace(VOICE_ASSISTANT, samples=samples or VOICE_ASSISTANT.samples)
+    data = split_shape(split) if split else VOICE_ASSISTANT
     much = replace(data, samples=1000 * data.samples)
     train = settings.train
     rows = {

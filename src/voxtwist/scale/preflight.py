@@ -70,7 +70,8 @@ def preflight(params: Params, root: Path, probe_seconds: float) -> Preflight:
 
 def _device(params: Params, machine: Machine) -> Check:
     precision = choose_precision(params.train.precision, torch.device(best_device()))
-    found = f"{machine.devices} x {machine.name}, {precision}"
+    count = f"{machine.devices} x " if machine.devices > 1 else ""
+    found = f"{count}{machine.name}, {precision}"
     if best_device() == "cpu" and params.base.model != "embedded":
         return Check("device", "warning", found, "no GPU: see the hours below")
     return Check("device", "ok", found)

@@ -26,7 +26,7 @@ _CPU_TOKENS = 1024  # of a probe's step; a GPU takes train.batch_tokens
 def this_machine(params: Params, size: ModelSize) -> Machine:
     """The devices of this machine, by the data sheet for known GPUs, else by measured products."""
     cuda = torch.cuda.is_available()
-    name = torch.cuda.get_device_name() if cuda else f"{torch.get_num_threads()} CPU threads"
+    name = torch.cuda.get_device_name() if cuda else f"CPU, {torch.get_num_threads()} threads"
     precision = choose_precision(params.train.precision, torch.device(best_device()))
     flops = measure_products(size, min(params.train.batch_tokens, _CPU_TOKENS), precision)
     memory = (
