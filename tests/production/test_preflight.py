@@ -11,12 +11,13 @@ import yaml
 from voxtwist import params
 from voxtwist.data.convert import convert
 from voxtwist.data.part import ConvertSettings
+from voxtwist.evaluation.suites import load_suites
 from voxtwist.params import Params
 from voxtwist.scale import checks
 from voxtwist.scale.estimate import VOICE_ASSISTANT, estimate, h100, sample_flops
 from voxtwist.scale.model_size import model_size
 from voxtwist.scale.split_shape import split_shape
-from voxtwist.scale.stages import sample_raw
+from voxtwist.scale.stages import sample_raw, text_hours
 from voxtwist.vocabulary import ChatFormat, extend_tokenizer
 
 ROOT = Path(__file__).parents[2]
@@ -115,6 +116,21 @@ def test_more_devices_take_less_time_and_frozen_rows_less_work(settings):
     assert estimate(size, VOICE_ASSISTANT, restricted, h100(1)).flops < one.flops
 
 
+def test_text_evaluation_is_counted_by_questions_and_answers(settings):
+    made = settings()
+    hours = text_hours(made, trained_per_second=100, token_seconds=0.5)
+    generated = 256 * 0.5  # one batch of three questions
+    prompts = sum(
+        len(str(task.doc_to_text(doc))) / 4
+        for suite in load_suites(made.evaluate_text.suites, Path(made.evaluate_text.datasets))
+        for task in suite.tasks
+        if task.OUTPUT_TYPE != "generate_until"
+        for doc in task.eval_docs
+    )
+    assert hours == pytest.approx(3 * (generated + 4 * prompts / 300) / 3600)
+    assert text_hours(settings(evaluate_text={"datasets": "nowhere"}), 1, 1) is None
+
+
 def test_the_shape_of_a_split_is_that_of_its_samples(tmp_path, qwen3_tokenizer, stand_ins):
     chat = ChatFormat.from_tokenizer(extend_tokenizer(qwen3_tokenizer, 4096, "v1.1"))
     output = tmp_path / "all.jsonl"
@@ -136,7 +152,12 @@ def test_the_command_times_this_machine(settings, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     stages = {stage["name"]: stage for stage in json.loads(done.stdout)["stages"]}
-    assert stages.keys() == {"convert", "train", "evaluate_speech"}
+    assert stages.keys() == {
+        "convert",
+        "train",
+        "evaluate_text, three models",
+        "evaluate_speech",
+    }
     for stage in stages.values():
         assert stage["hours"] > 0
         assert stage["dollars"] == pytest.approx(2 * stage["hours"])

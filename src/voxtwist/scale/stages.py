@@ -18,6 +18,8 @@ from voxtwist.scale.probe import measure_training
 
 _PROBE_ROWS = 512  # of the first shard
 _DECODED = 16  # tokens that a probe generates
+_LM_EVAL_LONGEST = 256  # tokens that lm-eval generates where a task does not say
+_CHOICES, _CHARACTERS = 4, 4  # of a question; of a token of English
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,11 @@ def stages(
     hours = tokens / speed.tokens_per_second / devices / 3600
     yield Stage("train", hours, f"{speed.tokens_per_second:,.0f} tokens/s a device")
     each = decode_seconds(params, 0.3 * probe_seconds)
+    yield Stage(
+        "evaluate_text, three models",
+        text_hours(params, speed.tokens_per_second, each),
+        "a third of training's work a token read; generated answers of the longest",
+    )
     settings = params.evaluate_speech
     answers = settings.samples + settings.taught
     rows_at_once = params.generate.batch_size
@@ -104,6 +111,29 @@ def stages(
     hours = batches * longest_answer(params.generate) * each / 3600
     basis = f"{answers} of the longest answers, {1000 * each:.0f} ms a token of {rows_at_once}"
     yield Stage("evaluate_speech", hours, f"{basis}; without decoding and recognising")
+
+
+def text_hours(params: Params, trained_per_second: float, token_seconds: float) -> float | None:
+    """Base, twist and sft through all suites; None without the suites' data."""
+    from voxtwist.evaluation.suites import load_suites
+
+    settings = params.evaluate_text
+    try:
+        suites = load_suites(
+            settings.suites, Path(settings.datasets) if settings.datasets else None
+        )
+    except VoxtwistError:
+        return None
+    seconds = 0.0
+    for task in (task for suite in suites for task in suite.tasks):
+        docs = list(task.eval_docs)[: settings.limit]
+        if task.OUTPUT_TYPE == "generate_until":
+            batches = -(-len(docs) // settings.batch_size)
+            seconds += batches * _LM_EVAL_LONGEST * token_seconds
+        else:  # every choice is read behind the prompt
+            prompts = sum(len(str(task.doc_to_text(doc))) for doc in docs) / _CHARACTERS
+            seconds += _CHOICES * prompts / (3 * trained_per_second)
+    return 3 * seconds / 3600
 
 
 def decode_seconds(params: Params, seconds: float) -> float:
