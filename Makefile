@@ -4,6 +4,7 @@ VENV ?= .venv
 PRESET ?=
 WORKERS ?= 1
 TRACKING ?=
+RAW ?=
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -45,8 +46,9 @@ $(INSTALLED):
 	@$(PIP) --no-deps -e .
 	@touch $@
 
-repro: setup ## Run the pipeline, show the results (PRESET=debug: lay presets/debug.yaml over params.yaml; TRACKING=http://...: an MLflow server)
-	@$(if $(PRESET),python -m voxtwist preset $(PRESET))
+repro: setup ## Run the pipeline, show the results (PRESET=NAME: lay presets/NAME.yaml over params.yaml; RAW=FOLDER of shards; TRACKING=http://...: an MLflow server)
+	@$(if $(RAW),$(if $(PRESET),,$(error RAW needs PRESET=slam-omni or another)))
+	@$(if $(PRESET),python -m voxtwist preset $(PRESET) $(if $(RAW),--raw '$(RAW)'))
 	@dvc repro
 	@python -m voxtwist summary
 

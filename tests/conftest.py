@@ -9,12 +9,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
-import numpy as np
-import onnx
 import pytest
 import torch
 from filelock import FileLock
-from onnx import TensorProto, helper, numpy_helper
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from voxtwist import params
@@ -79,25 +76,6 @@ def tiny_twist(tiny_base: Path) -> Path:
     settings = params.Twist(init="mean+std", noise=1.0, pad_to_multiple_of=128)
     twist_checkpoint(tiny_base, folder, codec, "v1.1", settings, seed=0)
     return folder
-
-
-@pytest.fixture(scope="session")
-def campplus() -> onnx.ModelProto:
-    """Stands in for CosyVoice's model of voices, (1, T, 80) -> (1, 192): the mean absolute feature,
-    projected."""
-    weight = np.random.default_rng(0).standard_normal((80, 192)).astype(np.float32)
-    graph = helper.make_graph(
-        [
-            helper.make_node("Abs", ["fbank"], ["loud"]),
-            helper.make_node("ReduceMean", ["loud"], ["mean"], axes=[1], keepdims=0),
-            helper.make_node("MatMul", ["mean", "weight"], ["embedding"]),
-        ],
-        "campplus",
-        [helper.make_tensor_value_info("fbank", TensorProto.FLOAT, [1, None, 80])],
-        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [1, 192])],
-        [numpy_helper.from_array(weight, "weight")],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
 def unchanged(tokenizer: PreTrainedTokenizerFast) -> Iterator[PreTrainedTokenizerFast]:

@@ -2,6 +2,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from voxtwist import params
 from voxtwist.errors import VoxtwistError
@@ -79,3 +80,28 @@ def test_every_preset_is_valid_and_the_default_one_takes_it_back(project: Path, 
     assert params.load(file).preset == name
     apply_preset("embedded", file, ROOT / "presets")
     assert file.read_bytes() == default
+
+
+def test_the_data_may_lie_elsewhere(project: Path):
+    file = project / "params.yaml"
+    apply_preset("slam-omni", file, ROOT / "presets", raw="/elsewhere")
+    assert params.load(file).data.raw == "/elsewhere"
+    assert params.load(file).data.workers == 8  # what else the preset says of the data
+    assert not apply_preset("slam-omni", file, ROOT / "presets", raw="/elsewhere")
+
+
+def test_slam_omni_lists_every_setting_but_those_of_the_embedded_corpus():
+    everything = yaml.safe_load((ROOT / "presets/embedded.yaml").read_text())
+    preset = yaml.safe_load((ROOT / "presets/slam-omni.yaml").read_text())
+    del everything["corpus"]
+    assert preset.keys() == everything.keys()
+    for section, values in everything.items():
+        if isinstance(values, dict):
+            assert preset[section].keys() == values.keys(), section
+
+
+def test_the_first_format_is_an_overlay_of_slam_omni(project: Path):
+    file = project / "params.yaml"
+    apply_preset("slam-omni", file, ROOT / "presets")
+    changes = apply_preset("slam-omni-v1", file, ROOT / "presets")
+    assert changes.keys() == {"data.format", "preset"}

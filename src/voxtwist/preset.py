@@ -12,8 +12,13 @@ from voxtwist import params
 from voxtwist.errors import VoxtwistError
 
 
-def apply_preset(name: str, params_file: Path, folder: Path) -> dict[str, tuple[Any, Any]]:
+def apply_preset(
+    name: str, params_file: Path, folder: Path, raw: str | None = None
+) -> dict[str, tuple[Any, Any]]:
     """Lay `folder`/`name`.yaml over `params_file` and set `preset` to its name.
+
+    Args:
+        raw: `data.raw` instead of the preset's: the data lie elsewhere on every machine.
 
     Returns:
         What changed: dotted name to (old, new) value. Nothing changed, nothing is written.
@@ -26,13 +31,21 @@ def apply_preset(name: str, params_file: Path, folder: Path) -> dict[str, tuple[
     if not file.exists():
         known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
         raise VoxtwistError(f"there is no preset {name!r}: {folder} holds {known or 'none'}")
-    return apply_overlay(file, params_file, preset=name)
+    values = _read(file)
+    values["preset"] = name
+    if raw is not None:
+        values.setdefault("data", {})["raw"] = raw
+    return _lay(values, file, params_file)
 
 
-def apply_overlay(file: Path, params_file: Path, **more: Any) -> dict[str, tuple[Any, Any]]:
-    """Lay the settings of a YAML file, and `more`, over `params_file`; see `apply_preset`."""
+def apply_overlay(file: Path, params_file: Path) -> dict[str, tuple[Any, Any]]:
+    """Lay the settings of a YAML file over `params_file`; see `apply_preset`."""
+    return _lay(_read(file), file, params_file)
+
+
+def _lay(values: CommentedMap, file: Path, params_file: Path) -> dict[str, tuple[Any, Any]]:
     settings = _read(params_file)
-    changes = _overlay(settings, {**_read(file), **more}, file, params_file)
+    changes = _overlay(settings, values, file, params_file)
     if changes:
         _write_valid(settings, params_file, file)
     return changes

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 import soundfile
 import yaml
 
+from cosyvoice_stand_in import write_front_end
 from voxtwist.errors import VoxtwistError
 from voxtwist.evaluation.judges import Judges
 from voxtwist.evaluation.utmos import Utmos
@@ -36,10 +36,10 @@ def tone(hertz: float, level: float = 0.3, seconds: float = 0.5) -> np.ndarray:
 
 
 @pytest.fixture
-def voices(campplus: onnx.ModelProto, tmp_path: Path) -> Path:
+def voices(tmp_path: Path) -> Path:
     folder = tmp_path / "cosyvoice"
     folder.mkdir()
-    onnx.save(campplus, folder / "campplus.onnx")
+    write_front_end(folder)
     return folder
 
 

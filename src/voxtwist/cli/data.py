@@ -82,6 +82,13 @@ def convert(
         int, typer.Option(min=1, help="Jobs that share the work; then `voxtwist merge`.")
     ] = 1,
     backend: Annotated[Backend, typer.Option(help="Where shards are converted.")] = Backend.threads,
+    work: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for finished shards; default OUTPUT.parts. In .scratch/convert "
+            "`dvc repro` finds them."
+        ),
+    ] = None,
     metrics: Annotated[Path | None, typer.Option(help="JSON file for the statistics.")] = None,
     plots: Annotated[Path | None, typer.Option(help="Folder for the histograms.")] = None,
 ) -> None:
@@ -97,7 +104,7 @@ def convert(
         )
     chat = ChatFormat.from_tokenizer(load_extended_tokenizer(tokenizer, codes, format.value))
     settings = ConvertSettings(chat, max_length, too_long.value)
-    plan = plan_conversion(input, settings, work_folder(output), num_samples)
+    plan = plan_conversion(input, settings, work or work_folder(output), num_samples)
     mine = range(shard_index, len(plan.shards), num_shards)
     with progress_bar("Converting rows", sum(plan.rows[number] for number in mine)) as advance:
         if backend is Backend.ray:

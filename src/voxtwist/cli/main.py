@@ -3,19 +3,37 @@
 import typer
 
 from voxtwist.cli import (
+    chat,
     compare,
     data,
+    demo,
     evaluate,
+    generate,
     inspect,
     lineage,
     registry,
+    scale,
     speak,
     sweep,
     tracking,
 )
 from voxtwist.cli.errors import one_line_errors
 
-AREAS = (data, inspect, speak, evaluate, sweep, tracking, lineage, registry, compare)
+AREAS = (
+    data,
+    inspect,
+    speak,
+    chat,
+    demo,
+    generate,
+    evaluate,
+    sweep,
+    tracking,
+    lineage,
+    registry,
+    compare,
+    scale,
+)
 
 app = typer.Typer(
     help="Teach a text LLM to answer in text and then speak.",

@@ -21,9 +21,10 @@ def register(app: typer.Typer) -> None:
 
 def preset(
     name: Annotated[str, typer.Argument(help="A file of presets/, without .yaml")],
+    raw: Annotated[str | None, typer.Option(help="Folder of raw shards, as data.raw")] = None,
 ) -> None:
     """Lay a preset over params.yaml; its comments stay."""
-    changes = apply_preset(name, PARAMS, Path("presets"))
+    changes = apply_preset(name, PARAMS, Path("presets"), raw)
     for setting, (old, new) in changes.items():
         typer.echo(f"{setting}: {old} -> {new}")
     if not changes:

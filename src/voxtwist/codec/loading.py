@@ -9,13 +9,13 @@ from voxtwist.errors import VoxtwistError
 from voxtwist.params import Codec
 
 
-def load_codec(settings: Codec) -> SpeechCodec:
-    """Load it from `codec.path`.
+def load_codec(settings: Codec, device: str = "cpu") -> SpeechCodec:
+    """Load it from `codec.path`; the k-means codec is quick on a CPU, and stays there.
 
     Raises:
         VoxtwistError: nothing is there, or its codes are not `codec.n_codes` many.
     """
-    codec = _load(settings)
+    codec = _load(settings, device)
     if codec.vocab_size != settings.n_codes:
         raise VoxtwistError(
             f"codec.n_codes is {settings.n_codes}, but {settings.path} has {codec.vocab_size} codes"
@@ -37,7 +37,7 @@ def load_code_vectors(settings: Codec) -> Tensor:
     return read_pt(Path(settings.path) / "flow.pt")["input_embedding.weight"].float()
 
 
-def _load(settings: Codec) -> SpeechCodec:
+def _load(settings: Codec, device: str) -> SpeechCodec:
     if settings.name == "kmeans":
         from voxtwist.codec.kmeans import KMeansCodec
 
@@ -45,4 +45,4 @@ def _load(settings: Codec) -> SpeechCodec:
     from voxtwist.codec.cosyvoice.adapter import DEFAULT_SPEAKER, CosyVoiceCodec
 
     speaker = settings.speaker or DEFAULT_SPEAKER
-    return CosyVoiceCodec(settings.path, speaker, settings.prompt_audio)
+    return CosyVoiceCodec(settings.path, speaker, settings.prompt_audio, device)

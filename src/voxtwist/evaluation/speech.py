@@ -12,6 +12,7 @@ from voxtwist import params
 from voxtwist.codec.audio import write_audio
 from voxtwist.codec.base import SpeechCodec
 from voxtwist.codec.files import write_speech_tokens
+from voxtwist.device import best_device
 from voxtwist.evaluation.held_out import refuse_trained
 from voxtwist.evaluation.judges import Judges
 from voxtwist.evaluation.leak import Leak, measure_leak
@@ -60,7 +61,7 @@ def evaluate_speech(
     new = choose_questions(held_out, HELD_OUT, vocabulary, settings.samples, seed)
     refuse_trained(((str(held_out), reference.question) for reference in new), train)
     references = [*new, *choose_questions(train, TAUGHT, vocabulary, settings.taught, seed)]
-    model = load_model(checkpoint)
+    model = load_model(checkpoint, device=best_device())
     started = time.perf_counter()
     questions = [reference.question for reference in references]
     answers = generate(model, tokenizer, questions, generation, seed, progress=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from voxtwist.codec.loading import load_codec
+from voxtwist.device import best_device
 from voxtwist.errors import VoxtwistError
 from voxtwist.evaluation.judges import Judges
 from voxtwist.evaluation.letters import write_letters
@@ -101,7 +102,7 @@ def speech_stage(
         checkpoint,
         splits / "train.jsonl",
         splits / "eval.jsonl",
-        load_codec(params.codec),
+        load_codec(params.codec, best_device()),
         Judges.load(params.evaluate_speech, params.codec.prompt_audio),
         params.generate,
         params.evaluate_speech,

@@ -1,4 +1,4 @@
-"""Batched generation of spoken answers."""
+"""Spoken answers: of many questions in batches, or of one prompt as it is generated."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,10 +11,11 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
+from transformers.generation.streamers import BaseStreamer
 
 from voxtwist.inference.legal_tokens import FRAME_RATE_HZ, LegalTokens
 from voxtwist.params import Generate
-from voxtwist.vocabulary import ChatFormat, Spoken, parse_generated
+from voxtwist.vocabulary import ChatFormat, SpeechVocabulary, Spoken, parse_generated
 
 
 def generate(
@@ -35,17 +36,6 @@ def generate(
     """
     chat = ChatFormat.from_tokenizer(tokenizer)
     prompts = [chat.prompt_ids(question) for question in questions]
-    longest = settings.max_text_tokens + round(settings.max_speech_seconds * FRAME_RATE_HZ) + 5
-    config = GenerationConfig(
-        max_new_tokens=longest,
-        do_sample=settings.temperature > 0,
-        temperature=settings.temperature or None,
-        top_p=settings.top_p if settings.temperature else None,
-        top_k=settings.top_k if settings.temperature else None,
-        repetition_penalty=settings.repetition_penalty,
-        eos_token_id=chat.vocabulary.im_end,
-        pad_token_id=chat.vocabulary.im_end,
-    )
     torch.manual_seed(seed)
     # Prompts of like length share a batch: less padding.
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
@@ -53,15 +43,47 @@ def generate(
     bar = tqdm(total=len(prompts), desc="generating", unit="answer", disable=not progress)
     for start in range(0, len(order), settings.batch_size):
         chosen = order[start : start + settings.batch_size]
-        for i, ids in zip(
-            chosen,
-            _batch(model, tokenizer, [prompts[i] for i in chosen], config, settings),
-            strict=True,
-        ):
-            answers[i] = parse_generated(ids, chat.vocabulary, tokenizer)
+        ids = _batch(model, tokenizer, [prompts[i] for i in chosen], settings, chat.vocabulary)
+        for i, answer in zip(chosen, ids, strict=True):
+            answers[i] = parse_generated(answer, chat.vocabulary, tokenizer)
         bar.update(len(chosen))
     bar.close()
     return [answers[i] for i in range(len(prompts))]
+
+
+def generate_streaming(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    prompt: list[int],
+    settings: Generate,
+    seed: int,
+    streamer: BaseStreamer,
+) -> Spoken:
+    """Answer one prompt; `streamer` is given its ids, and then the answer's, as they come."""
+    vocabulary = SpeechVocabulary.from_tokenizer(tokenizer)
+    torch.manual_seed(seed)
+    (ids,) = _batch(model, tokenizer, [prompt], settings, vocabulary, streamer)
+    return parse_generated(ids, vocabulary, tokenizer)
+
+
+def longest_answer(settings: Generate) -> int:
+    """Tokens of an answer whose text and speech are as long as they may be."""
+    marks_and_end = 5
+    speech = round(settings.max_speech_seconds * FRAME_RATE_HZ)
+    return settings.max_text_tokens + speech + marks_and_end
+
+
+def _config(settings: Generate, im_end: int) -> GenerationConfig:
+    return GenerationConfig(
+        max_new_tokens=longest_answer(settings),
+        do_sample=settings.temperature > 0,
+        temperature=settings.temperature or None,
+        top_p=settings.top_p if settings.temperature else None,
+        top_k=settings.top_k if settings.temperature else None,
+        repetition_penalty=settings.repetition_penalty,
+        eos_token_id=im_end,
+        pad_token_id=im_end,
+    )
 
 
 @torch.inference_mode()
@@ -69,11 +91,12 @@ def _batch(
     model: Any,
     tokenizer: PreTrainedTokenizerFast,
     prompts: list[list[int]],
-    config: GenerationConfig,
     settings: Generate,
+    vocabulary: SpeechVocabulary,
+    streamer: BaseStreamer | None = None,
 ) -> list[list[int]]:
     width = max(map(len, prompts))
-    ids = torch.full((len(prompts), width), config.pad_token_id)
+    ids = torch.full((len(prompts), width), vocabulary.im_end)
     mask = torch.zeros_like(ids)
     for row, prompt in enumerate(prompts):  # padded on the left: the answer grows to the right
         ids[row, width - len(prompt) :] = torch.tensor(prompt)
@@ -84,7 +107,8 @@ def _batch(
     out = model.generate(
         ids.to(model.device),
         attention_mask=mask.to(model.device),
-        generation_config=config,
+        generation_config=_config(settings, vocabulary.im_end),
         logits_processor=processors,
+        streamer=streamer,
     )
     return out[:, width:].tolist()

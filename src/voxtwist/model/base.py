@@ -91,7 +91,10 @@ def load_tokenizer(source: str | Path, revision: str | None = None) -> PreTraine
 
 
 def load_model(
-    source: str | Path, revision: str | None = None, dtype: torch.dtype = torch.float32
+    source: str | Path,
+    revision: str | None = None,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
 ) -> PreTrainedModel:
     """The causal language model of a folder or hub name, in `dtype`, in evaluation mode.
 
@@ -100,11 +103,12 @@ def load_model(
     """
     try:
         config = AutoConfig.from_pretrained(source, revision=revision)
-        return AutoModelForCausalLM.from_pretrained(
+        model: Any = AutoModelForCausalLM.from_pretrained(
             source, revision=revision, config=config, dtype=dtype
-        ).eval()
+        )
     except (OSError, ValueError) as error:
         raise VoxtwistError(_not_found(source, error)) from None
+    return model.to(device).eval()
 
 
 def save_checkpoint(

@@ -111,7 +111,11 @@ def read_groups(samples: Path, metrics: dict[str, Any]) -> list[Group]:
 
 def embed_audio(path: Path) -> str:
     """An audio file as a data URL of Opus in Ogg: about 6 kB a second."""
-    waveform, rate = read_audio(path)
+    return embed_waveform(*read_audio(path))
+
+
+def embed_waveform(waveform: np.ndarray, rate: int) -> str:
+    """As `embed_audio`, of a mono float32 waveform (N,) at `rate` Hz."""
     waveform = np.clip(resample(waveform, rate, OPUS_RATE), -1, 1)
     buffer = io.BytesIO()
     # libsndfile's Opus encoder overflows its stack when given a long array at once.

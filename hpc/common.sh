@@ -1,0 +1,26 @@
+# shellcheck shell=bash
+# What the job scripts share. They run in the folder that they were submitted from, the project.
+set -euo pipefail
+# shellcheck source=hpc/settings.sh
+source hpc/settings.sh
+export MLFLOW_DISABLE_TELEMETRY=true PYTHONPATH="$PWD/src"
+mkdir -p hpc/logs
+
+# Run a command in the container, where there is one.
+inside() {
+  if [ -z "$CONTAINER" ]; then
+    "$@"
+  else
+    apptainer exec --nv --bind "$PWD${BINDS:+,$BINDS}" --pwd "$PWD" "$CONTAINER" "$@"
+  fi
+}
+
+# A setting of params.yaml: param data.raw
+param() {
+  inside python -c '
+import sys, yaml
+value = yaml.safe_load(open("params.yaml"))
+for key in sys.argv[1].split("."):
+    value = value[key]
+print("" if value is None else value)' "$1"
+}

@@ -1,0 +1,101 @@
+"""A checkpoint and a codec that belong together: questions in, text and speech out."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from voxtwist import params
+from voxtwist.codec.base import SpeechCodec
+from voxtwist.codec.loading import load_codec
+from voxtwist.device import best_device
+from voxtwist.errors import VoxtwistError
+from voxtwist.inference.generate import generate_streaming, longest_answer
+from voxtwist.inference.stream import AnswerStream
+from voxtwist.model.base import load_model, load_tokenizer
+from voxtwist.vocabulary import SpeechVocabulary, Spoken
+from voxtwist.vocabulary.conversation import ConversationFormat
+
+Turn = tuple[str, str]
+
+
+@dataclass
+class Speaker:
+    """Answers in text and speech, with the earlier turns in mind.
+
+    Attributes:
+        codec: turns the answers' codes into sound; it may be replaced by one with another voice.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerFast
+    codec: SpeechCodec
+
+    @classmethod
+    def load(cls, checkpoint: Path, codec: params.Codec) -> "Speaker":
+        """Load both, on the GPU where there is one.
+
+        Raises:
+            VoxtwistError: one is missing, or the model has other codes than the codec.
+        """
+        device = best_device()
+        tokenizer = load_tokenizer(checkpoint)
+        has = SpeechVocabulary.from_tokenizer(tokenizer).n_codes
+        if has != codec.n_codes:
+            raise VoxtwistError(
+                f"{checkpoint} has {has} codes, codec.n_codes is {codec.n_codes}: "
+                "set params.yaml to the codec that the model was trained on"
+            )
+        decoder = load_codec(codec, device)
+        return cls(load_model(checkpoint, device=device), tokenizer, decoder)
+
+    def __post_init__(self) -> None:
+        self._format = ConversationFormat(self.tokenizer)
+
+    def answer(
+        self,
+        earlier: Sequence[Turn],
+        question: str,
+        settings: params.Generate,
+        seed: int,
+        on_text: Callable[[str], None],
+        on_codes: Callable[[int], None],
+    ) -> Spoken:
+        """Answer one question.
+
+        Args:
+            earlier: the turns before; the oldest are forgotten where they do not fit the context.
+            on_text: is called with each piece of text as it comes.
+            on_codes: is called with the number of codes so far.
+
+        Raises:
+            VoxtwistError: the question alone is too long for the model's context.
+        """
+        stream = AnswerStream(self.tokenizer, on_text, on_codes)
+        prompt = self.prompt_ids(earlier, question, settings)
+        return generate_streaming(self.model, self.tokenizer, prompt, settings, seed, stream)
+
+    def prompt_ids(
+        self, earlier: Sequence[Turn], question: str, settings: params.Generate
+    ) -> list[int]:
+        """The prompt's ids, with as many of the last turns as leave room for the longest answer.
+
+        Raises:
+            VoxtwistError: see `answer`.
+        """
+        context: int = self.model.config.max_position_embeddings
+        room = longest_answer(settings)
+        for oldest in range(len(earlier) + 1):
+            prompt = self._format.prompt_ids(earlier[oldest:], question)
+            if len(prompt) + room <= context:
+                return prompt
+        raise VoxtwistError(
+            f"the question takes {len(prompt)} tokens and an answer up to {room}, but the model "
+            f"reads {context}: ask for less, or lower generate.max_speech_seconds"
+        )
+
+    def speak(self, answer: Spoken) -> np.ndarray:
+        """Mono float32 waveform (N,) at the codec's rate; empty for an answer without codes."""
+        return self.codec.decode(answer.codes) if len(answer.codes) else np.zeros(0, np.float32)
