@@ -67,29 +67,15 @@ def test_an_earlier_version_comes_out_of_the_cache_of_dvc(project):
         assert (folder / "model.safetensors").read_bytes() == b"weights"
 
 
-def test_a_checkpoint_logged_whole_is_downloaded_only_if_it_is_the_right_one(project):
-    store = open_store(project, "voxtwist")
-    run = store.client.get_model_version("voxtwist", "1").run_id
-    store.client.log_artifact(run, str(project / "checkpoints/sft/model.safetensors"), "checkpoint")
-    shutil.rmtree(project / "checkpoints/sft")
-    assert (find("models:/voxtwist/1", project) / "model.safetensors").read_bytes() == b"weights"
-    shutil.rmtree(project / ".scratch")
-    (project / "other").mkdir()
-    (project / "other/model.safetensors").write_bytes(b"other weights")
-    store.client.log_artifact(run, str(project / "other/model.safetensors"), "checkpoint")
-    with pytest.raises(VoxtwistError, match="not on this machine"):
-        find("models:/voxtwist/1", project)
-
-
 def test_what_is_not_here_is_answered_with_how_to_get_it(project):
     shutil.rmtree(project / "checkpoints/sft")
-    with pytest.raises(VoxtwistError, match="`git checkout c0ffee` and `dvc pull checkpoints/sft`"):
+    with pytest.raises(VoxtwistError, match="neither in DVC's cache .* `dvc fetch --all-commits`"):
         find("models:/voxtwist@champion", project)
 
 
 @pytest.mark.parametrize("name", ["models:/voxtwist@nobody", "models:/voxtwist/7", "models:/x/1"])
 def test_an_unknown_version_is_answered_with_the_known_ones(project, name):
-    with pytest.raises(VoxtwistError, match="models:/voxtwist/1, models:/voxtwist@champion"):
+    with pytest.raises(VoxtwistError, match="its versions are (1|none yet)"):
         find(name, project)
 
 

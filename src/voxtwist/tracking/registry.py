@@ -59,6 +59,8 @@ def find_version(store: Store, model: str, name: str) -> ModelVersion:
         VoxtwistError: there is none.
     """
     uri = re.fullmatch(r"models:/(?P<model>[^/@]+)[/@](?P<which>[^/@]+)", name)
+    if uri is None and name.startswith("models:"):
+        raise VoxtwistError(f"{name}: write models:/NAME@ALIAS or models:/NAME/NUMBER")
     model, which = (uri["model"], uri["which"]) if uri else (model, name.removeprefix("@"))
     by_number = which.isdecimal()
     try:
