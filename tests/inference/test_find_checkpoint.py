@@ -69,13 +69,13 @@ def test_an_earlier_version_comes_out_of_the_cache_of_dvc(project):
 
 def test_what_is_not_here_is_answered_with_how_to_get_it(project):
     shutil.rmtree(project / "checkpoints/sft")
-    with pytest.raises(VoxtwistError, match="neither in DVC's cache .* `dvc fetch --all-commits`"):
+    with pytest.raises(VoxtwistError, match=r"neither in DVC's cache .* `dvc fetch --all-commits`"):
         find("models:/voxtwist@champion", project)
 
 
 @pytest.mark.parametrize("name", ["models:/voxtwist@nobody", "models:/voxtwist/7", "models:/x/1"])
 def test_an_unknown_version_is_answered_with_the_known_ones(project, name):
-    with pytest.raises(VoxtwistError, match="its versions are (1|none yet)"):
+    with pytest.raises(VoxtwistError, match=r"its versions are (1|none yet)"):
         find(name, project)
 
 
