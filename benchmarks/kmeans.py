@@ -65,7 +65,7 @@ def main() -> None:
     torch.set_num_threads(1)
     generator = np.random.default_rng(0)
     codec = KMeansCodec(
-        torch.randn(N_CODES, spectrogram.CEPSTRA), 1.0, torch.randn(N_CODES, spectrogram.MELS),
+        torch.randn(N_CODES, spectrogram.CEPSTRA), torch.randn(N_CODES, spectrogram.MELS),
         ContextDecoder(),
     )  # fmt: skip
     utterances = [generator.integers(0, N_CODES, generator.integers(40, 250)) for _ in range(BATCH)]

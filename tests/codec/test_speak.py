@@ -113,7 +113,7 @@ def test_bad_prompt_names_its_file(speak, tmp_path):
 
 def test_kmeans_tokens_need_no_voice(speak, tmp_path):
     torch.manual_seed(0)
-    codec = KMeansCodec(torch.randn(64, 20), 1.0, torch.randn(64, 80), ContextDecoder())
+    codec = KMeansCodec(torch.randn(64, 20), torch.randn(64, 80), ContextDecoder())
     codec.save(tmp_path / "kmeans")
     write_speech_tokens(tmp_path / "t.json", [np.arange(50)], codec)
     printed = speak("--tokens", "t.json", "--model-dir", "kmeans", "--output", "o.wav")

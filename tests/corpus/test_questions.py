@@ -1,6 +1,5 @@
 """The texts of the embedded corpus."""
 
-import calendar
 import re
 
 import pytest
@@ -11,8 +10,7 @@ from voxtwist.errors import VoxtwistError
 from voxtwist.evaluation.trivia import trivia_questions
 
 WORDS = {cardinal(n): n for n in range(100)}
-MONTHS, WEEKDAYS = list(calendar.month_name)[1:], list(calendar.day_name)
-ORDINALS = {ordinal(n): n for n in range(1, 13)}
+ORDINALS = {ordinal(n): n for n in range(1, 32)}
 
 
 def test_numbers_answers_are_right_different_and_short():
@@ -32,14 +30,6 @@ def test_numbers_answers_are_right_different_and_short():
             month, day = said.split(" ", 1)
             assert month.capitalize() == date[1]
             assert ORDINALS[day] == int(date[2]) + 1
-        elif comparison := re.match(r"(.+) is more than (.+)", said):
-            more, less = (WORDS[comparison[i]] for i in (1, 2))
-            assert more > less
-            assert {more, less} == {int(n) for n in re.findall(r"\d+", question)}
-        elif listed := re.match(r"(\w+) (\w+) and (\w+)", said):
-            names = MONTHS if "months" in question else WEEKDAYS
-            numbers_asked = [int(n) for n in re.findall(r"\d+", question)]
-            assert [names[n - 1].lower() for n in numbers_asked] == list(listed.groups())
         else:
             assert "days after" in said
             continue

@@ -54,9 +54,7 @@ def params(tmp_path: Path) -> Params:
     values["evaluate_speech"] |= {"samples": 2, "taught": 1, "mos": "none", "bootstrap": 50}
     values["generate"] |= {"max_text_tokens": 4, "max_speech_seconds": 0.6, "constrained": True}
     values["codec"] |= {"name": "kmeans", "path": str(tmp_path / "codec"), "n_codes": 10}
-    KMeansCodec(torch.randn(10, 20), 1.0, torch.randn(10, 80), ContextDecoder()).save(
-        tmp_path / "codec"
-    )
+    KMeansCodec(torch.randn(10, 20), torch.randn(10, 80), ContextDecoder()).save(tmp_path / "codec")
     return Params(**values)
 
 

@@ -34,7 +34,7 @@ def generation() -> Callable[..., Generate]:
 def codec_folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("codec")
     torch.manual_seed(0)
-    KMeansCodec(torch.randn(32, 20), 1.0, torch.randn(32, 80), ContextDecoder()).save(folder)
+    KMeansCodec(torch.randn(32, 20), torch.randn(32, 80), ContextDecoder()).save(folder)
     return folder
 
 

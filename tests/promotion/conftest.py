@@ -136,7 +136,7 @@ def template(tiny_twist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     folder.mkdir()
     torch.manual_seed(0)
     made = folder.parent / "made"
-    KMeansCodec(torch.randn(CODES, 20), 1.0, torch.randn(CODES, 80), ContextDecoder()).save(
+    KMeansCodec(torch.randn(CODES, 20), torch.randn(CODES, 80), ContextDecoder()).save(
         made / "kmeans"
     )
     settings = yaml.safe_load((ROOT / "params.yaml").read_text())

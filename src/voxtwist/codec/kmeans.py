@@ -1,8 +1,8 @@
 """The embedded codec: k-means codes of short-time spectra, fitted on one voice in two minutes.
 
-A code is one of `n_codes` centroids in cepstral space, near to the frame and steady over time
-(`steady_codes`). The decoder, a small convolutional net, sees each code in its context (some 0.4 s)
-and predicts the magnitudes of a finer spectrogram, which Griffin-Lim turns into sound.
+A code is the nearest of `n_codes` centroids in cepstral space. The decoder, a small convolutional
+net, sees each code in its context (some 0.4 s) and predicts the magnitudes of a finer spectrogram,
+which Griffin-Lim turns into sound.
 """
 
 import json
@@ -22,8 +22,6 @@ from voxtwist.codec.audio import resample
 from voxtwist.errors import VoxtwistError
 
 _WEIGHTS, _CONFIG = "codec.safetensors", "config.json"
-# What a change of code costs, in squared distances of a frame to its nearest centroid.
-_SWITCH = 2.0
 _STEPS, _BATCH, _SPAN, _RATE = 1200, 16, 96, 1e-3  # of the decoder's fit; a span is about 2 s
 
 
@@ -51,7 +49,6 @@ class KMeansCodec:
 
     Attributes:
         centroids: float32 (n_codes, 20), cepstra.
-        switch_cost: what a change of code costs in `encode`, as a squared distance.
         spectra: float32 (n_codes, 80), the mean log-mel spectrum of each code, standardised.
     """
 
@@ -59,11 +56,8 @@ class KMeansCodec:
     sample_rate = spectrogram.SAMPLE_RATE
     frame_rate_hz = spectrogram.FRAME_RATE_HZ
 
-    def __init__(
-        self, centroids: Tensor, switch_cost: float, spectra: Tensor, decoder: ContextDecoder
-    ) -> None:
-        self.centroids, self.switch_cost = centroids, switch_cost
-        self.spectra, self.decoder = spectra, decoder.eval()
+    def __init__(self, centroids: Tensor, spectra: Tensor, decoder: ContextDecoder) -> None:
+        self.centroids, self.spectra, self.decoder = centroids, spectra, decoder.eval()
         self.vocab_size = len(centroids)
 
     @property
@@ -74,8 +68,7 @@ class KMeansCodec:
     def encode(self, waveform: np.ndarray, rate: int) -> np.ndarray:
         """Mono float32 waveform (N,) at `rate` Hz -> int64 codes (T,), 50 a second."""
         wave = torch.from_numpy(np.ascontiguousarray(resample(waveform, rate, self.sample_rate)))
-        cepstra = spectrogram.cepstra(spectrogram.log_mel(wave))
-        return steady_codes(cepstra, self.centroids, self.switch_cost).numpy()
+        return nearest(spectrogram.cepstra(spectrogram.log_mel(wave)), self.centroids).numpy()
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Codes (T,) -> mono float32 waveform (T * 480,) at 24 kHz.
@@ -115,7 +108,6 @@ class KMeansCodec:
             "vocab_size": self.vocab_size,
             "frame_rate_hz": self.frame_rate_hz,
             "sample_rate": self.sample_rate,
-            "switch_cost": self.switch_cost,
         }
         (folder / _CONFIG).write_text(json.dumps(config, indent=2) + "\n")
 
@@ -128,17 +120,16 @@ class KMeansCodec:
         """
         try:
             tensors = load_file(Path(folder) / _WEIGHTS)
-            config = json.loads((Path(folder) / _CONFIG).read_text())
         except OSError:
             raise VoxtwistError(
-                f"{folder} holds no k-means codec ({_WEIGHTS} and {_CONFIG})"
+                f"{folder} holds no k-means codec ({_WEIGHTS} is missing)"
             ) from None
         decoder = ContextDecoder()
         prefix = "decoder."
         decoder.load_state_dict(
             {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
         )
-        return cls(tensors["centroids"], config["switch_cost"], tensors["spectra"], decoder)
+        return cls(tensors["centroids"], tensors["spectra"], decoder)
 
     @classmethod
     def fit(cls, waveforms: Sequence[np.ndarray], n_codes: int, seed: int) -> "KMeansCodec":
@@ -148,8 +139,7 @@ class KMeansCodec:
             VoxtwistError: fewer frames (50 a second) than codes.
         """
         waves = [torch.from_numpy(np.ascontiguousarray(w, dtype=np.float32)) for w in waveforms]
-        utterances = [spectrogram.log_mel(wave) for wave in waves]
-        mels = torch.cat(utterances)
+        mels = torch.cat([spectrogram.log_mel(wave) for wave in waves])
         if len(mels) < n_codes:
             raise VoxtwistError(
                 f"{len(mels) / spectrogram.FRAME_RATE_HZ:.0f} s of speech are too few for "
@@ -160,47 +150,17 @@ class KMeansCodec:
             n_codes, batch_size=8192, n_init=1, max_iter=60, random_state=seed
         ).fit(cepstra.numpy())
         centroids = torch.from_numpy(clusters.cluster_centers_).float()
-        switch_cost = _SWITCH * squared_distances(cepstra, centroids).amin(1).mean().item()
-        codes = torch.cat(
-            [
-                steady_codes(spectrogram.cepstra(part), centroids, switch_cost)
-                for part in track(utterances, description="encoding for the codec")
-            ]
-        )
+        codes = nearest(cepstra, centroids)
         standardised = (mels - mels.mean(0)) / mels.std(0)
         spectra = torch.zeros(n_codes, spectrogram.MELS).index_add_(0, codes, standardised)
         spectra /= torch.bincount(codes, minlength=n_codes).clamp(min=1).unsqueeze(1)
         fine = torch.cat([spectrogram.fine_magnitudes(wave) for wave in waves])
-        decoder = fit_decoder(spectra[codes], fine, seed)
-        return cls(centroids, switch_cost, spectra, decoder)
+        return cls(centroids, spectra, fit_decoder(spectra[codes], fine, seed))
 
 
-def steady_codes(points: Tensor, centroids: Tensor, switch_cost: float) -> Tensor:
-    """Codes (T,) of points (T, D) with the least sum of squared distances and changes of code.
-
-    The nearest centroid flickers between neighbours (93 of 100 frames change it), which a language
-    model can only learn by heart; steady codes keep the words. Viterbi's algorithm on the
-    duration-penalised objective of Kamper and van Niekerk (2021, "Towards unsupervised phone and
-    word segmentation using self-supervised vector-quantized neural networks").
-    """
-    distances = squared_distances(points, centroids)
-    cost = distances[0]
-    cheapest, stays = [], []  # the code before, of those who change and of those who do not
-    for now in distances[1:]:
-        best, code = cost.min(0)
-        stay = cost <= best + switch_cost
-        cost = torch.where(stay, cost, best + switch_cost) + now
-        cheapest.append(int(code))
-        stays.append(stay)
-    codes = [int(cost.argmin())]
-    for changed_from, stay in zip(reversed(cheapest), reversed(stays), strict=True):
-        codes.append(codes[-1] if stay[codes[-1]] else changed_from)
-    return torch.tensor(codes[::-1])
-
-
-def squared_distances(points: Tensor, centroids: Tensor) -> Tensor:
-    """(T, K), of points (T, D) and centroids (K, D), in blocks that bound the memory."""
-    return torch.cat([torch.cdist(part, centroids).square() for part in points.split(4096)])
+def nearest(points: Tensor, centroids: Tensor) -> Tensor:
+    """Index (N,) of the centroid nearest to each point, in blocks that bound the memory."""
+    return torch.cat([torch.cdist(part, centroids).argmin(1) for part in points.split(4096)])
 
 
 def fit_decoder(spectra: Tensor, fine: Tensor, seed: int) -> ContextDecoder:

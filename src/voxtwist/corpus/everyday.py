@@ -53,8 +53,8 @@ def normalise(text: str) -> str:
 def everyday(count: int, seed: int, leave_out: set[str]) -> list[tuple[str, str]]:
     """`count` clean pairs, no question twice with the same answer, none of those in `leave_out`.
 
-    Short answers come before long ones, so that a small count is also quick to learn; of equally
-    long ones, a question's first answer before the further ones that the corpus gives to some.
+    Questions with one answer come before the further answers that the corpus gives to some, and
+    short answers before long ones: a small count is also quick to learn.
 
     Args:
         leave_out: normalised questions.
@@ -69,7 +69,7 @@ def everyday(count: int, seed: int, leave_out: set[str]) -> list[tuple[str, str]
             pair = (_sentence(question), _sentence(answer))
             answers.setdefault(key, {}).setdefault(normalise(answer), pair)
     ranked = [
-        (len(pair[1].split()), rank, pair)
+        (rank, len(pair[1].split()), pair)
         for replies in answers.values()
         for rank, pair in enumerate(replies.values())
     ]
