@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -59,7 +58,7 @@ def test_served_votes_become_a_verdict(project: Path, run_ids: list[str]) -> Non
             vote["comparison"] = key["comparison"]
             assert requests.post(f"{address}votes", json=vote, timeout=60).status_code == 204
     finally:
-        serving.send_signal(signal.SIGINT)
+        serving.terminate()  # not SIGINT, which jobs in the background may ignore
         serving.wait()
     done = voxtwist(project, "votes", "comparison/page.votes.jsonl")
     assert done.returncode == 0, done.stderr
