@@ -26,7 +26,7 @@ SETTINGS = Promotion(
 
 
 def utterance(group: str, part: str, number: int, heard: str) -> dict:
-    text = f"The answer to question {number} is <{number}>."
+    text = f"The answer to question {number} is {number}."
     empty = word_errors("", "")
     return Utterance(
         id=f"{group}-{part}-{number:02d}", group=group, part=part, index=f"{part}-{number:05d}",
