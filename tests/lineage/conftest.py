@@ -59,7 +59,7 @@ class Pipeline:
         """A clone that shares the cache of this one and has its data checked out."""
         copy = self.clone(folder)
         copy.run("dvc", "config", "--local", "cache.dir", str(self.folder / ".dvc/cache"))
-        copy.run("dvc", "checkout", "-q")
+        copy.run("dvc", "checkout", "-q", "--allow-missing")  # no sweep has run
         return copy
 
     def change(self, section: str, **settings: object) -> None:
