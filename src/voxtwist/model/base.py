@@ -133,7 +133,7 @@ def save_checkpoint(
     )
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    _add_older_names(folder / "config.json")
+    _add_older_names(folder)
 
 
 def embedding_rows(weights: dict[str, torch.Tensor]) -> int:
@@ -141,14 +141,19 @@ def embedding_rows(weights: dict[str, torch.Tensor]) -> int:
     return next(len(w) for name, w in weights.items() if name.endswith("embed_tokens.weight"))
 
 
-def _add_older_names(config_file: Path) -> None:
-    """Transformers 4 reads `torch_dtype` and `rope_theta`, which 5 no longer writes."""
-    config = json.loads(config_file.read_text())
+def _add_older_names(folder: Path) -> None:
+    """Transformers 4 reads `torch_dtype`, `rope_theta` and `additional_special_tokens`, which 5 no
+    longer writes; it refuses 5's list of `extra_special_tokens`, which 5 reads by both names."""
+    config = json.loads((folder / "config.json").read_text())
     config["torch_dtype"] = config["dtype"]
     rope = config.get("rope_parameters") or {}
     if "rope_theta" in rope:
         config["rope_theta"] = rope["rope_theta"]
-    config_file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    if isinstance(settings.get("extra_special_tokens"), list):
+        settings["additional_special_tokens"] = settings.pop("extra_special_tokens")
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n")
 
 
 def _not_found(source: str | Path, error: Exception) -> str:
