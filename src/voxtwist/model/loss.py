@@ -1,19 +1,21 @@
 """Cross-entropy of the next token, text and speech apart, on supervised positions only.
 
 The logits of a whole batch over 155,776 ids are never held: the head runs on chunks of supervised
-rows, and its activations are computed again in the backward pass.
+rows, and the gradients of a chunk are made while its logits are at hand, so that they are neither
+kept nor computed again in the backward pass (the idea of Liger Kernel's fused linear cross-entropy,
+Hsu et al. 2024).
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, linear
-from torch.utils.checkpoint import checkpoint
+from torch.autograd.function import once_differentiable
 
 from voxtwist.model.embedding import SplitTable
 
-CHUNK = 1024  # rows of the head at a time
+CHUNK = 512  # rows of the head at a time
 
 
 @dataclass
@@ -26,14 +28,7 @@ class Tally:
 
     @staticmethod
     def empty(device: torch.device) -> "Tally":
-        return Tally(*(torch.zeros((), dtype=torch.float32, device=device) for _ in range(3)))
-
-    def add(self, nll: Tensor, hits: Tensor) -> None:
-        self.nll, self.hits = self.nll + nll.sum(), self.hits + hits.sum()
-        self.count = self.count + nll.numel()
-
-    def detach(self) -> "Tally":
-        return Tally(self.nll.detach(), self.hits, self.count)
+        return Tally(*torch.zeros(3, dtype=torch.float32, device=device))
 
 
 def speech_and_text_loss(
@@ -42,8 +37,11 @@ def speech_and_text_loss(
     head: SplitTable,
     first_speech_label: int,
     restrict_speech: bool = False,
-) -> dict[str, Tally]:
-    """NLL and top-1 hits of text and of speech labels.
+    speech_weight: float = 1.0,
+) -> tuple[Tensor, dict[str, Tally]]:
+    """The loss to minimise, and NLL and top-1 hits of text and of speech labels.
+
+    Every input gets a gradient, if of zeros: devices exchange those of all parameters.
 
     Args:
         hidden: last hidden states (T, width).
@@ -52,35 +50,120 @@ def speech_and_text_loss(
         head: the output table.
         first_speech_label: labels at and above it are speech: the codes and `</speech>`.
         restrict_speech: at speech positions, a softmax over the new rows only.
+        speech_weight: of a speech token in the loss; a text token weighs 1.
 
     Returns:
-        `text` and `speech` tallies; their `nll` carries the gradient.
+        The weighted sum of the NLLs in nats, at least in fp32, which carries the gradient (of the
+        first order); and the tallies `text` and `speech`, which carry none.
     """
     targets = labels[1:]
-    rows = torch.nonzero(targets != -100).squeeze(1)
-    is_speech = targets[rows] >= first_speech_label
-    tallies = {"text": Tally.empty(hidden.device), "speech": Tally.empty(hidden.device)}
-    for kind, chosen in (("text", rows[~is_speech]), ("speech", rows[is_speech])):
-        new_rows_only = restrict_speech and kind == "speech"
-        for part in chosen.split(CHUNK):
-            nll, hits = checkpoint(
-                _chunk, hidden[part], targets[part], head, new_rows_only, use_reentrant=False
-            )
-            tallies[kind].add(nll, hits)
-    if torch.is_grad_enabled() and not tallies["text"].count:
-        # Devices exchange the gradients of all parameters, those of a batch without text too.
-        parts = (hidden, head.text_rows, head.new_rows)
-        tallies["text"].nll = tallies["text"].nll + sum(0 * part.sum() for part in parts)
-    return tallies
+    supervised = targets != -100
+    is_speech = supervised & (targets >= first_speech_label)
+    kinds = [
+        # rows, weight, over the new rows only
+        (torch.nonzero(supervised & ~is_speech).squeeze(1), 1.0, False),
+        (torch.nonzero(is_speech).squeeze(1), speech_weight, restrict_speech),
+    ]
+    loss, text, speech = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
+        hidden, head.text_rows, head.new_rows, targets, kinds, torch.is_grad_enabled()
+    )
+    return loss, {"text": Tally(*text), "speech": Tally(*speech)}
 
 
-def _chunk(
-    hidden: Tensor, targets: Tensor, head: SplitTable, new_rows_only: bool
-) -> tuple[Tensor, Tensor]:
-    logits = linear(hidden, head.new_rows)
-    if new_rows_only:
-        targets = targets - head.text_rows.shape[0]
-    else:
-        logits = torch.cat([linear(hidden, head.text_rows), logits], dim=-1)
-    logits = logits.float()
-    return cross_entropy(logits, targets, reduction="none"), (logits.argmax(-1) == targets).float()
+class _LinearCrossEntropy(torch.autograd.Function):
+    """Loss, and text's and speech's tally (3,) each; the gradients are made in the forward pass."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        text_rows: Tensor,
+        new_rows: Tensor,
+        targets: Tensor,
+        kinds: list[tuple[Tensor, float, bool]],
+        learning: bool,
+    ) -> tuple[Tensor, ...]:
+        device = hidden.device.type
+        autocast = torch.is_autocast_enabled(device)
+        dtype = torch.get_autocast_dtype(device) if autocast else hidden.dtype
+        precise = torch.promote_types(hidden.dtype, torch.float32)
+        inputs = (hidden, text_rows, new_rows)
+        ctx.gradients = [
+            torch.zeros_like(tensor) if learning and tensor.requires_grad else None
+            for tensor in inputs
+        ]
+        with torch.autocast(device, enabled=False):
+            head = _Head(text_rows.to(dtype), new_rows.to(dtype), *ctx.gradients[1:], precise)
+            tallies = []
+            for rows, weight, new_rows_only in kinds:
+                tally = torch.zeros(3, dtype=precise, device=hidden.device)
+                for part in rows.split(CHUNK):
+                    nll, hits, gradient = head.chunk(
+                        hidden[part].to(dtype), targets[part], weight, new_rows_only, learning
+                    )
+                    tally += torch.stack([nll, hits, torch.full_like(nll, len(part))])
+                    if ctx.gradients[0] is not None:
+                        ctx.gradients[0][part] = gradient.to(hidden.dtype)
+                tallies.append(tally)
+        loss = sum(weight * tally[0] for (_, weight, _), tally in zip(kinds, tallies, strict=True))
+        ctx.mark_non_differentiable(*tallies)
+        return loss, *tallies
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, loss: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        gradients, ctx.gradients = ctx.gradients, None
+        return *(g if g is None else g.mul_(loss) for g in gradients), None, None, None
+
+
+@dataclass
+class _Head:
+    """The table in its two parts, with the gradients that they collect (None: not wanted)."""
+
+    text_rows: Tensor
+    new_rows: Tensor
+    text_gradient: Tensor | None
+    new_gradient: Tensor | None
+    precise: torch.dtype  # of the softmax
+
+    def chunk(
+        self, hidden: Tensor, targets: Tensor, weight: float, new_rows_only: bool, learning: bool
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Sum of the NLLs, top-1 hits, and the gradient of weight x that sum by `hidden`.
+
+        Logits of text and new rows are apart all the way, and become probabilities and then
+        gradients in place: a copy of them would be the largest tensor of the whole step.
+        """
+        first_new = len(self.text_rows)
+        parts = [(first_new, self.new_rows, self.new_gradient)]
+        if not new_rows_only:
+            parts.insert(0, (0, self.text_rows, self.text_gradient))
+        logits = [(hidden @ rows.T).to(self.precise) for _, rows, _ in parts]
+        own = [(targets >= first) & (targets < first + len(rows)) for first, rows, _ in parts]
+
+        tops, ids = zip(*(part.max(dim=-1) for part in logits), strict=True)
+        top, part_of_top = torch.stack(tops).max(dim=0)
+        best = torch.stack([i + first for i, (first, _, _) in zip(ids, parts, strict=True)])
+        hits = (best.gather(0, part_of_top.unsqueeze(0))[0] == targets).sum().to(self.precise)
+
+        aimed, total = torch.zeros_like(top), torch.zeros_like(top)
+        for part, mine, (first, _, _) in zip(logits, own, parts, strict=True):
+            aimed[mine] = part[mine, targets[mine] - first]
+            total += part.sub_(top.unsqueeze(1)).exp_().sum(dim=-1)
+        nll = (total.log() + top - aimed).sum()
+        if not learning:
+            return nll, hits, None
+
+        gradient = torch.zeros_like(hidden, dtype=self.precise)
+        for part, mine, (first, rows, table_gradient) in zip(logits, own, parts, strict=True):
+            part.mul_((weight / total).unsqueeze(1))
+            part[mine, targets[mine] - first] -= weight
+            slope = part.to(hidden.dtype)
+            gradient += slope @ rows
+            if table_gradient is None:
+                continue
+            if table_gradient.dtype == slope.dtype:
+                table_gradient.addmm_(slope.T, hidden)
+            else:
+                table_gradient += slope.T @ hidden
+        return nll, hits, gradient

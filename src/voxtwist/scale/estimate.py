@@ -111,8 +111,7 @@ def sample_flops(size: ModelSize, data: Data, train: Train) -> float:
     # Queries with keys, and weights with values: on average half of the sample lies before.
     attention = 2 * 2 * size.query * size.depth * data.tokens / 2
     per_token = layers * 2 * size.layers + (3 + train.gradient_checkpointing) * attention
-    # The head's activations are computed twice, see voxtwist.model.loss.
-    text_row, new_row = (2 * (3 + size.text_rows_learn), 2 * 4)
+    text_row, new_row = (2 * (2 + size.text_rows_learn), 2 * 3)
     text_label = text_row * size.text_rows + new_row * size.new_rows
     speech_label = new_row * size.new_rows if train.restrict_speech else text_label
     return data.tokens * per_token + data.text * text_label + data.speech * speech_label
@@ -130,7 +129,8 @@ def memory(size: ModelSize, train: Train) -> dict[str, float]:
     else:
         activations = train.batch_tokens * size.depth * kept
     rows = (size.text_rows + size.new_rows) / size.width
-    logits = min(CHUNK, train.batch_tokens) * rows * FP32 * 3  # logits, softmax, gradient
+    # They become softmax and gradient in place; the products before and after it are in bf16.
+    logits = min(CHUNK, train.batch_tokens) * rows * (FP32 + (2 * BF16 if half else 0))
     parts = {
         "weights": size.weights * (FP32 + (BF16 if half else 0)),
         "gradients": size.learning * FP32,

@@ -102,8 +102,8 @@ def _step_seconds(
 
     def step() -> None:
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            tallies = model(batch)
-        (tallies["text"].nll + tallies["speech"].nll).backward()
+            loss, _ = model(batch)
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(
             [p for p in model.parameters() if p.requires_grad], settings.max_grad_norm
         )

@@ -8,9 +8,8 @@ from voxtwist.model.loss import Tally
 
 
 def add_tallies(sums: dict[str, Tally], tallies: dict[str, Tally]) -> None:
-    """Add the tallies of one batch to those so far, without their gradients."""
-    for kind, tally in tallies.items():
-        new = tally.detach()
+    """Add the tallies of one batch to those so far."""
+    for kind, new in tallies.items():
         if kind in sums:
             old = sums[kind]
             new = Tally(old.nll + new.nll, old.hits + new.hits, old.count + new.count)

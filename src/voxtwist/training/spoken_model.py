@@ -35,11 +35,12 @@ class SpokenModel(nn.Module):
                 layer.compile(dynamic=True)
         self.model, self.head = model, head
         self.restrict_speech = settings.restrict_speech
+        self.speech_weight = settings.speech_weight
         # In v1 the end of the turn, a text id, ends the speech.
         self.first_speech_label = vocabulary.speech_end or vocabulary.code_offset
 
-    def forward(self, batch: Batch) -> dict[str, Tally]:
-        """`text` and `speech` tallies of a packed batch."""
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tally]]:
+        """The loss of a packed batch, a sum over tokens, and its `text` and `speech` tallies."""
         hidden = self.model.get_decoder()(
             input_ids=batch.input_ids,
             position_ids=batch.position_ids,
@@ -47,7 +48,12 @@ class SpokenModel(nn.Module):
             use_cache=False,
         ).last_hidden_state[0]
         return speech_and_text_loss(
-            hidden, batch.labels[0], self.head, self.first_speech_label, self.restrict_speech
+            hidden,
+            batch.labels[0],
+            self.head,
+            self.first_speech_label,
+            self.restrict_speech,
+            self.speech_weight,
         )
 
     def save(

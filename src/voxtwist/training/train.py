@@ -195,8 +195,7 @@ class Trainer:
             exchange = self.sharded or number == len(batches)
             with nullcontext() if exchange else self.accelerator.no_sync(self.model):
                 with self.accelerator.autocast():
-                    tallies = self.model(batch.to(self.accelerator.device))
-                loss = tallies["text"].nll + self.settings.speech_weight * tallies["speech"].nll
+                    loss, tallies = self.model(batch.to(self.accelerator.device))
                 # DDP averages over processes; the weight is of all of them together.
                 self.accelerator.backward(loss * processes / weight)
             add_tallies(sums, tallies)
@@ -266,7 +265,7 @@ class Trainer:
             number = min(first + rank, len(rows) - 1)
             batch = read_batch(self.eval_data, rows[number]).to(self.accelerator.device)
             with self.accelerator.autocast():
-                tallies = self.module(batch)  # not DDP's forward, which waits for a backward
+                _, tallies = self.module(batch)  # not DDP's forward, which waits for a backward
             if number == first + rank:
                 add_tallies(sums, tallies)
         self.model.train()
