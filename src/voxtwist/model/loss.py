@@ -64,7 +64,7 @@ def speech_and_text_loss(
         (torch.nonzero(supervised & ~is_speech).squeeze(1), 1.0, False),
         (torch.nonzero(is_speech).squeeze(1), speech_weight, restrict_speech),
     ]
-    loss, text, speech = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
+    loss, text, speech = _LinearCrossEntropy.apply(
         hidden, head.text_rows, head.new_rows, targets, kinds, torch.is_grad_enabled()
     )
     return loss, {"text": Tally(*text), "speech": Tally(*speech)}
@@ -88,12 +88,15 @@ class _LinearCrossEntropy(torch.autograd.Function):
         dtype = torch.get_autocast_dtype(device) if autocast else hidden.dtype
         precise = torch.promote_types(hidden.dtype, torch.float32)
         inputs = (hidden, text_rows, new_rows)
-        ctx.gradients = [
+        gradients = [
             torch.zeros_like(tensor) if learning and tensor.requires_grad else None
             for tensor in inputs
         ]
         with torch.autocast(device, enabled=False):
-            head = _Head(text_rows.to(dtype), new_rows.to(dtype), *ctx.gradients[1:], precise)
+            head = _Head(
+                text_rows.to(dtype), new_rows.to(dtype), gradients[1], gradients[2], precise
+            )
+            loss = torch.zeros((), dtype=precise, device=hidden.device)
             tallies = []
             for rows, weight, new_rows_only in kinds:
                 tally = torch.zeros(3, dtype=precise, device=hidden.device)
@@ -102,10 +105,11 @@ class _LinearCrossEntropy(torch.autograd.Function):
                         hidden[part].to(dtype), targets[part], weight, new_rows_only, learning
                     )
                     tally += torch.stack([nll, hits, torch.full_like(nll, len(part))])
-                    if ctx.gradients[0] is not None:
-                        ctx.gradients[0][part] = gradient.to(hidden.dtype)
+                    if gradient is not None and gradients[0] is not None:
+                        gradients[0][part] = gradient.to(hidden.dtype)
+                loss += weight * tally[0]
                 tallies.append(tally)
-        loss = sum(weight * tally[0] for (_, weight, _), tally in zip(kinds, tallies, strict=True))
+        ctx.gradients = gradients
         ctx.mark_non_differentiable(*tallies)
         return loss, *tallies
 
