@@ -143,7 +143,12 @@ class _Head:
         if not new_rows_only:
             parts.insert(0, (0, self.text_rows, self.text_gradient))
         logits = [(hidden @ rows.T).to(self.precise) for _, rows, _ in parts]
-        own = [(targets >= first) & (targets < first + len(rows)) for first, rows, _ in parts]
+        # The column of each row's target, and whether it is in this part: no boolean indexing,
+        # for which a GPU would have to wait.
+        columns = [(targets - first).clamp(0, len(rows) - 1) for first, rows, _ in parts]
+        own = [
+            column + first == targets for column, (first, _, _) in zip(columns, parts, strict=True)
+        ]
 
         tops, ids = zip(*(part.max(dim=-1) for part in logits), strict=True)
         top, part_of_top = torch.stack(tops).max(dim=0)
@@ -151,17 +156,19 @@ class _Head:
         hits = (best.gather(0, part_of_top.unsqueeze(0))[0] == targets).sum().to(self.precise)
 
         aimed, total = torch.zeros_like(top), torch.zeros_like(top)
-        for part, mine, (first, _, _) in zip(logits, own, parts, strict=True):
-            aimed[mine] = part[mine, targets[mine] - first]
+        for part, column, mine in zip(logits, columns, own, strict=True):
+            aimed += part.gather(1, column.unsqueeze(1)).squeeze(1) * mine
             total += part.sub_(top.unsqueeze(1)).exp_().sum(dim=-1)
         nll = (total.log() + top - aimed).sum()
         if not learning:
             return nll, hits, None
 
         gradient = torch.zeros_like(hidden, dtype=self.precise)
-        for part, mine, (first, rows, table_gradient) in zip(logits, own, parts, strict=True):
+        for part, column, mine, (_, rows, table_gradient) in zip(
+            logits, columns, own, parts, strict=True
+        ):
             part.mul_((weight / total).unsqueeze(1))
-            part[mine, targets[mine] - first] -= weight
+            part.scatter_add_(1, column.unsqueeze(1), (-weight * mine.to(part)).unsqueeze(1))
             slope = part.to(hidden.dtype)
             gradient += slope @ rows
             if table_gradient is None:
