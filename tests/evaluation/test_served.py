@@ -3,17 +3,14 @@
 from pathlib import Path
 
 import pytest
-import torch
-from transformers import AutoTokenizer
 
+from by_heart import learn_by_heart
 from completions_server import serving
 from voxtwist.errors import VoxtwistError
 from voxtwist.evaluation.served import ServedLM
 from voxtwist.evaluation.text import evaluate_text
 from voxtwist.evaluation.unitlm import UnitLM
 from voxtwist.inference.server import Server
-from voxtwist.model.base import load_model
-from voxtwist.vocabulary import ChatFormat
 
 QUESTION, ANSWER = "What is two plus two?", "It is four"
 
@@ -22,19 +19,8 @@ QUESTION, ANSWER = "What is two plus two?", "It is four"
 def talker(tiny_twist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint that has learnt answers by heart, with speech behind them."""
     folder = tmp_path_factory.mktemp("talker")
-    model, tokenizer = load_model(tiny_twist), AutoTokenizer.from_pretrained(tiny_twist)
-    chat = ChatFormat.from_tokenizer(tokenizer)
-    samples = chat.encode_batch([QUESTION, "Hello!"], [ANSWER, "Hello."], [[5, 6, 7], [5]])
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
-    for _ in range(60):
-        for sample in samples:
-            ids, labels = (torch.from_numpy(part)[None] for part in sample)
-            model(input_ids=ids, labels=labels).loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    questions, answers = [QUESTION, "Hello!"], [ANSWER, "Hello."]
+    return learn_by_heart(tiny_twist, folder, questions, answers, [[5, 6, 7], [5]])
 
 
 def test_multiple_choice_scores_the_same(talker: Path) -> None:

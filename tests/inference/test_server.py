@@ -3,13 +3,12 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 import yaml
 from transformers import AutoTokenizer
 from typer.testing import CliRunner
 
+from by_heart import learn_by_heart
 from completions_server import serving
 from voxtwist.cli.main import app
 from voxtwist.codec.kmeans import KMeansCodec
@@ -19,7 +18,6 @@ from voxtwist.inference.generate import generate
 from voxtwist.inference.server import Server, answer_ids
 from voxtwist.inference.speaker import Speaker
 from voxtwist.model.base import load_model
-from voxtwist.vocabulary import ChatFormat
 
 QUESTIONS = ["Hi?", "What is 7 plus 5, and why do you think so?", "Say it."]
 ANSWERS = ["Hello <b>you</b>!", "It is twelve.", "It."]
@@ -29,20 +27,7 @@ CODES = [[3, 3, 31, 0], [7, 8, 9], [1]]
 @pytest.fixture(scope="module")
 def talker(tiny_twist, tmp_path_factory) -> Path:
     """A checkpoint that has learnt the answers by heart: words, codes and an end."""
-    folder = tmp_path_factory.mktemp("talker")
-    model, tokenizer = load_model(tiny_twist), AutoTokenizer.from_pretrained(tiny_twist)
-    codes = [np.array(codes) for codes in CODES]
-    samples = ChatFormat.from_tokenizer(tokenizer).encode_batch(QUESTIONS, ANSWERS, codes)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
-    for _ in range(60):
-        for sample in samples:
-            ids, labels = (torch.from_numpy(part)[None] for part in sample)
-            model(input_ids=ids, labels=labels).loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return learn_by_heart(tiny_twist, tmp_path_factory.mktemp("talker"), QUESTIONS, ANSWERS, CODES)
 
 
 @pytest.fixture(scope="module")
