@@ -29,7 +29,7 @@ INSTALLED := $(VENV)/.runtime-$(call checksum,$(RUNTIME))
 INSTALLED_DEV := $(VENV)/.dev-$(call checksum,requirements/dev.txt)
 QWEN3 := .cache/qwen3-tokenizer
 
-.PHONY: help setup repro summary ui sweep dashboard test test-all test-setup lint bench clean
+.PHONY: help setup repro summary ui sweep dashboard test test-all test-setup lint cli-docs bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,6 +89,9 @@ lint: $(INSTALLED_DEV) ## Check style, format and types
 	@ruff check
 	@ruff format --check
 	@mypy
+
+cli-docs: setup ## Write docs/cli.md anew, after a change of the commands
+	@python -m typer voxtwist.cli.main utils docs --name voxtwist --title Commands --output docs/cli.md >/dev/null
 
 bench: setup ## Measure speed; writes benchmarks/RESULTS.md
 	@python benchmarks/run_all.py

@@ -101,6 +101,7 @@ class Generate(Settings):
     max_speech_seconds: PositiveFloat
     batch_size: PositiveInt
     constrained: bool
+    server: str | None = None  # none in the settings of versions registered before there was one
 
 
 class EvaluateText(Settings):
@@ -109,6 +110,7 @@ class EvaluateText(Settings):
     limit: PositiveInt | None
     batch_size: PositiveInt
     bootstrap: PositiveInt
+    server: str | None
 
     @field_validator("suites")
     @classmethod
@@ -204,6 +206,15 @@ class Params(Settings):
     def one_voice(self) -> "Params":
         if self.codec.speaker and self.codec.prompt_audio:
             raise ValueError("codec.speaker and codec.prompt_audio exclude each other: keep one")
+        return self
+
+    @model_validator(mode="after")
+    def logits_where_they_are(self) -> "Params":
+        if self.generate.server and self.generate.constrained:
+            raise ValueError(
+                "generate.constrained needs a model here, and generate.server is "
+                f"{self.generate.server}: set constrained to false, or server to null"
+            )
         return self
 
 

@@ -86,7 +86,7 @@ def scripted(
     def make(answer: str) -> Path:
         chat = ChatFormat.from_tokenizer(speech_tokenizer)
         prompt = chat.prompt_ids("Q?")
-        (sample,) = chat.encode_batch(["Q?"], [answer], [np.zeros(1, np.int64)])
+        (sample,) = chat.encode_batch(["Q?"], [answer], [np.arange(3)])
         script = sample.input_ids[len(prompt) - 1 :].tolist()
         assert len(set(script)) == len(script), "the model only sees the last token"
         # Without layers in between, each token's embedding asks for the next one in the head.

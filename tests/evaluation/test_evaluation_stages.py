@@ -1,8 +1,10 @@
 """The evaluation stages on a tiny model, as the pipeline calls them, into a real MLflow run."""
 
 import json
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,6 +13,7 @@ import torch
 import yaml
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from completions_server import serving
 from voxtwist.codec.kmeans import ContextDecoder, KMeansCodec
 from voxtwist.data.files import rows_path
 from voxtwist.errors import VoxtwistError
@@ -143,16 +146,22 @@ def test_mistakes_are_named(models: dict[str, Path], tmp_path: Path) -> None:
         evaluate_text(tmp_path, ["trivia"], limit=1, batch_size=1)
 
 
-def test_speech_from_the_model_to_the_run(
-    models: dict[str, Path], params: Params, run: tuple[Store, str], split: Path, tmp_path: Path
-) -> None:
+@pytest.fixture
+def splits(split: Path, tmp_path: Path) -> Path:
+    """The folder of `split` with a train.jsonl of other questions."""
     train = tmp_path / "train.jsonl"
     train.write_bytes(split.read_bytes())
     rows = pq.read_table(rows_path(split))
     taught = pa.array([f"Taught {i}?" for i in range(len(rows))])
     pq.write_table(rows.set_column(1, "question", taught), rows_path(train))
+    return tmp_path
+
+
+def test_speech_from_the_model_to_the_run(
+    models: dict[str, Path], params: Params, run: tuple[Store, str], splits: Path, tmp_path: Path
+) -> None:
     output = tmp_path / "speech"
-    metrics = speech_stage(tmp_path, params, models["sft"], tmp_path, output)
+    metrics = speech_stage(tmp_path, params, models["sft"], splits, output)
     rows = [json.loads(line) for line in (output / "samples.jsonl").read_text().splitlines()]
     assert [row["id"] for row in rows] == [
         "heldout-everyday-01", "heldout-everyday-02", "heldout-numbers-01", "heldout-numbers-02",
@@ -167,6 +176,31 @@ def test_speech_from_the_model_to_the_run(
     artifacts = {item.path for item in store.client.list_artifacts(run_id, "speech")}
     assert artifacts >= {"speech/listening.html", "speech/heldout-numbers-01.flac"}
     assert "embedded tiny" in (output / "listening.html").read_text()
+
+
+def test_a_server_speaks_for_the_model(
+    scripted: Callable[[str], Path],
+    params: Params,
+    run: tuple[Store, str],
+    splits: Path,
+    tmp_path: Path,
+) -> None:
+    output, checkpoint = tmp_path / "speech", scripted("It is four")
+    with serving(checkpoint) as running:
+        free = params.generate.model_copy(update={"constrained": False, "server": running.url})
+        params = params.model_copy(update={"generate": free})
+        metrics = speech_stage(tmp_path, params, checkpoint, splits, output)
+        assert len(running.asked) == 6
+    rows = _lines(output / "samples.jsonl")
+    assert [(row["text"], row["problem"]) for row in rows] == [("It is four", None)] * 6
+    assert [line["speech_tokens"] for line in _lines(output / "tokens.jsonl")] == [[0, 1, 2]] * 6
+    assert 0 <= metrics["heldout/numbers/leaked_mass"] < 1  # read back here, by the checkpoint
+    settings = json.loads((output / "settings.json").read_text())
+    assert settings["generate"]["server"] == running.url
+
+
+def _lines(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text().splitlines()]
 
 
 def test_evaluation_before_training_says_so(tmp_path: Path, params: Params) -> None:

@@ -6,10 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 import voxtwist
+from completions_server import serving
 
 SOURCE = Path(voxtwist.__file__).parents[1]
 COMMAND = """
@@ -53,6 +55,19 @@ def test_every_flag_is_passed_on(tmp_path: Path, speech_tokenizer: PreTrainedTok
     assert results["config"]["model"] == "unitlm"
     assert results["config"]["model_args"]["mask_speech"] is True
     assert next((tmp_path / "out").rglob("samples_trivia_*.jsonl")).read_text().count("\n") == 3
+
+
+@pytest.mark.slow
+def test_a_server_by_lm_evals_own_model(tmp_path: Path, tiny_twist: Path) -> None:
+    with serving(tiny_twist) as running:
+        lm_eval(
+            "--model", "local-completions", "--model_args",
+            f"model={tiny_twist},base_url={running.url}/completions,tokenizer_backend=huggingface",
+            "--tasks", "trivia", "--limit", "2", "--output_path", "out",
+            folder=tmp_path,
+        )  # fmt: skip
+    results = json.loads(next((tmp_path / "out").rglob("results_*.json")).read_text())
+    assert results["n-samples"]["trivia"]["effective"] == 2
 
 
 def test_help_is_lm_evals_own(tmp_path: Path) -> None:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 CHECKPOINT = "checkpoints/sft"
 CHECKPOINT_HELP = "Folder, or a registered version: models:/NAME@ALIAS, models:/NAME/NUMBER"
+SERVER_HELP = "http://localhost:8000/v1 of vLLM or alike, which serves the checkpoint"
+ServerUrl = Annotated[
+    str | None, typer.Option(help=f"{SERVER_HELP}; its answers are not constrained to their form")
+]
 SpeakerName = Annotated[str | None, typer.Option(help="Built-in voice of CosyVoice")]
 PromptAudio = Annotated[Path | None, typer.Option(help="Recording of the voice to speak with")]
 Temperature = Annotated[float | None, typer.Option(min=0, help="0: greedy")]
@@ -52,13 +56,14 @@ def chat(
     prompt_audio: PromptAudio = None,
     temperature: Temperature = None,
     seed: Seed = None,
+    server: ServerUrl = None,
     params_file: ParamsFile = Path("params.yaml"),
 ) -> None:
     """Talk with a model: its text as it comes, then its speech. One question a line."""
     from voxtwist.inference.chat import Chat
     from voxtwist.inference.player import find_player
 
-    settings = read_settings(params_file, speaker, prompt_audio, temperature, seed)
+    settings = read_settings(params_file, speaker, prompt_audio, temperature, seed, server)
     loaded = load_speaker(checkpoint, settings)
     talk = Chat(loaded, settings.codec, settings.generate, settings.seed, output)
     if as_json:
@@ -73,6 +78,7 @@ def read_settings(
     prompt_audio: Path | None = None,
     temperature: float | None = None,
     seed: int | None = None,
+    server: str | None = None,
 ) -> "params.Params":
     """params.yaml with what the command line says otherwise."""
     from voxtwist import params
@@ -84,8 +90,12 @@ def read_settings(
     if speaker or prompt_audio:
         voice = {"speaker": speaker, "prompt_audio": prompt_audio and str(prompt_audio)}
         changes["codec"] = settings.codec.model_copy(update=voice)
+    generation: dict[str, object] = {}
     if temperature is not None:
-        changes["generate"] = settings.generate.model_copy(update={"temperature": temperature})
+        generation["temperature"] = temperature
+    if server:
+        generation |= {"server": server, "constrained": False}
+    changes["generate"] = settings.generate.model_copy(update=generation)
     if seed is not None:
         changes["seed"] = seed
     return settings.model_copy(update=changes)
@@ -102,7 +112,7 @@ def load_speaker(checkpoint: str, settings: "params.Params") -> "Speaker":
 
         disable_progress_bar()
         folder = find_checkpoint(checkpoint, Path(), settings.tracking.experiment)
-        return Speaker.load(folder, settings.codec)
+        return Speaker.load(folder, settings.codec, settings.generate.server)
 
 
 def _answer_json(talk: "Chat") -> None:

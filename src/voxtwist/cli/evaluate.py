@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from voxtwist.cli.chat import SERVER_HELP
+
 QUICK = 10  # questions a task
 
 
@@ -50,6 +52,7 @@ def evaluate_text(
     mask_speech: Annotated[
         bool, typer.Option("--mask-speech", help="Give speech tokens no probability")
     ] = False,
+    server: Annotated[str | None, typer.Option(help=SERVER_HELP)] = None,
     bootstrap: Annotated[int, typer.Option(help="Resamples behind each interval")] = 2000,
 ) -> None:
     """Ask a checkpoint text questions, as the stage evaluate_text does."""
@@ -70,6 +73,7 @@ def evaluate_text(
         train=train,
         tokenizer=tokenizer,
         mask_speech=mask_speech,
+        server=server,
     )
     write_text_results(output, results, bootstrap)
     console = Console()

@@ -11,6 +11,7 @@ from voxtwist.cli.chat import (
     ParamsFile,
     PromptAudio,
     Seed,
+    ServerUrl,
     SpeakerName,
     Temperature,
     load_speaker,
@@ -30,13 +31,14 @@ def generate(
     prompt_audio: PromptAudio = None,
     temperature: Temperature = None,
     seed: Seed = None,
+    server: ServerUrl = None,
     params_file: ParamsFile = Path("params.yaml"),
 ) -> None:
     """Answer many questions in batches."""
     from voxtwist.inference.answer_file import answer_file, read_questions
 
     asked = read_questions(questions)
-    settings = read_settings(params_file, speaker, prompt_audio, temperature, seed)
+    settings = read_settings(params_file, speaker, prompt_audio, temperature, seed, server)
     loaded = load_speaker(checkpoint, settings)
     counts = answer_file(loaded, asked, settings.generate, settings.seed, output)
     typer.echo(f"{output}: " + ", ".join(f"{n} {what}" for what, n in counts.items()))

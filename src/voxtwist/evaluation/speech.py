@@ -43,6 +43,7 @@ def evaluate_speech(
     codes of the answers that have any, for `voxtwist speak`), and one FLAC for each of those.
 
     Args:
+        checkpoint: is read here even where `generation.server` answers: leaked mass needs logits.
         train, held_out: SFT JSONL files with their tables of rows.
         seed: of the draw of questions and of the generation.
 
@@ -51,9 +52,10 @@ def evaluate_speech(
         generating and decoding for one second of speech, measured once.
 
     Raises:
-        VoxtwistError: a missing file, or a held-out question that was trained on.
+        VoxtwistError: a missing file, a held-out question that was trained on, or see `Server`.
     """
     from voxtwist.inference.generate import generate
+    from voxtwist.inference.server import Server
     from voxtwist.model.base import load_model, load_tokenizer
 
     tokenizer = load_tokenizer(checkpoint)
@@ -62,9 +64,11 @@ def evaluate_speech(
     refuse_trained(((str(held_out), reference.question) for reference in new), train)
     references = [*new, *choose_questions(train, TAUGHT, vocabulary, settings.taught, seed)]
     model = load_model(checkpoint, device=best_device())
+    server = generation.server
+    speaks = Server.connect(server, checkpoint) if server else model
     started = time.perf_counter()
     questions = [reference.question for reference in references]
-    answers = generate(model, tokenizer, questions, generation, seed, progress=True)
+    answers = generate(speaks, tokenizer, questions, generation, seed, progress=True)
     waveforms = decode(codec, [answer.codes for answer in answers])
     elapsed = time.perf_counter() - started
     texts = [answer.text.strip() for answer in answers]

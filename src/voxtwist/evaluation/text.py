@@ -13,6 +13,7 @@ from voxtwist.evaluation.held_out import refuse_trained
 from voxtwist.evaluation.text_table import Row
 
 if TYPE_CHECKING:
+    from voxtwist.evaluation.served import ServedLM
     from voxtwist.evaluation.suites import Suite
     from voxtwist.evaluation.unitlm import UnitLM
 
@@ -50,6 +51,7 @@ def evaluate_text(
     tokenizer: str | None = None,
     mask_speech: bool = False,
     device: str | None = None,
+    server: str | None = None,
 ) -> TextResults:
     """Run suites on a checkpoint, which is loaded once.
 
@@ -66,10 +68,12 @@ def evaluate_text(
             was trained elsewhere.
         tokenizer: where the checkpoint has none of its own; see `UnitLM`.
         mask_speech: see `UnitLM`.
+        server: answers in place of a model loaded here, see `ServedLM`; leaked mass is then not
+            measured.
 
     Raises:
-        VoxtwistError: no checkpoint there, an unknown suite or one without its data, or a question
-            that was trained on.
+        VoxtwistError: no checkpoint there, an unknown suite or one without its data, a question
+            that was trained on, or a server that does not serve the checkpoint or is to mask.
     """
     import torch
 
@@ -79,30 +83,39 @@ def evaluate_text(
     from voxtwist.evaluation.suites import load_suites
     from voxtwist.evaluation.unitlm import UnitLM
 
+    if server and mask_speech:
+        raise VoxtwistError("a server's tokens cannot be masked: evaluate without mask_speech")
     loaded = load_suites(suites, datasets)
     if train:
         for suite in loaded:
             refuse_trained(suite.questions(), train)
-    model = UnitLM(
-        str(checkpoint),
-        tokenizer=tokenizer,
-        mask_speech=mask_speech,
-        batch_size=batch_size,
-        device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
-    )
+    model: UnitLM | ServedLM
+    if server:
+        model = _served(server, checkpoint, batch_size)
+    else:
+        model = UnitLM(
+            str(checkpoint),
+            tokenizer=tokenizer,
+            mask_speech=mask_speech,
+            batch_size=batch_size,
+            device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
+        )
     metrics: dict[str, float] = {}
     questions: list[Row] = []
     details: dict[str, Any] = {
         "checkpoint": str(checkpoint),
+        "server": server,
         "software": {name: version(name) for name in _SOFTWARE},
         "chat_template_sha256": _sha256(model.tokenizer.chat_template),
         "mask_speech": mask_speech,
         "suites": {},
     }
     for suite in loaded:
+        if isinstance(model, UnitLM):
+            model.reset_leaked_mass()
         results = _run(model, suite, limit)
         metrics |= _flat(results)
-        if model.vocabulary:
+        if isinstance(model, UnitLM) and model.vocabulary:
             metrics[f"{suite.name}/leaked_mass"] = model.leaked_mass
         groups = suite.groups
         rows = [
@@ -119,11 +132,17 @@ def evaluate_text(
     return TextResults(metrics, questions, details)
 
 
-def _run(model: "UnitLM", suite: "Suite", limit: int | None) -> Any:
+def _served(url: str, checkpoint: Path, batch_size: int) -> "ServedLM":
+    from voxtwist.evaluation.served import ServedLM
+    from voxtwist.inference.server import Server
+
+    return ServedLM(Server.connect(url, checkpoint), checkpoint, batch_size)
+
+
+def _run(model: "UnitLM | ServedLM", suite: "Suite", limit: int | None) -> Any:
     from lm_eval import simple_evaluate
     from lm_eval.tasks import TaskManager
 
-    model.reset_leaked_mass()
     model.answer_prefix = model.text_prefix() if suite.letters else ""
     return simple_evaluate(
         model,

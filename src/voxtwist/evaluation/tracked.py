@@ -49,6 +49,7 @@ def text_stage(params: Params, checkpoint: Path, train: Path, output: Path) -> d
         batch_size=settings.batch_size,
         datasets=Path(settings.datasets) if settings.datasets else None,
         train=train,
+        server=settings.server,
     )
     write_text_results(output, results, settings.bootstrap)
     return results.metrics

@@ -14,12 +14,13 @@ from transformers import (
 from transformers.generation.streamers import BaseStreamer
 
 from voxtwist.inference.legal_tokens import FRAME_RATE_HZ, LegalTokens
+from voxtwist.inference.server import Server
 from voxtwist.params import Generate
 from voxtwist.vocabulary import ChatFormat, SpeechVocabulary, Spoken, parse_generated
 
 
 def generate(
-    model: PreTrainedModel,
+    model: PreTrainedModel | Server,
     tokenizer: PreTrainedTokenizerFast,
     questions: Sequence[str],
     settings: Generate,
@@ -29,13 +30,18 @@ def generate(
     """Answer questions in batches; the same seed and batch size give the same answers on a CPU.
 
     Args:
-        settings: temperature 0 is greedy; `constrained` allows only legal tokens in each span.
+        settings: temperature 0 is greedy; `constrained` allows only legal tokens in each span
+            (of a local model; a server's answers are free).
 
     Returns:
         One answer a question, in order. Free answers that are not well formed say what is wrong.
     """
     chat = ChatFormat.from_tokenizer(tokenizer)
     prompts = [chat.prompt_ids(question) for question in questions]
+    if isinstance(model, Server):
+        served = model.complete(prompts, tokenizer, settings, longest_answer(settings), seed)
+        bar = tqdm(served, "generating", len(prompts), unit="answer", disable=not progress)
+        return [parse_generated(ids, chat.vocabulary, tokenizer) for ids in bar]
     torch.manual_seed(seed)
     # Prompts of like length share a batch: less padding.
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
@@ -52,15 +58,25 @@ def generate(
 
 
 def generate_streaming(
-    model: PreTrainedModel,
+    model: PreTrainedModel | Server,
     tokenizer: PreTrainedTokenizerFast,
     prompt: list[int],
     settings: Generate,
     seed: int,
     streamer: BaseStreamer,
 ) -> Spoken:
-    """Answer one prompt; `streamer` is given its ids, and then the answer's, as they come."""
+    """Answer one prompt; `streamer` is given its ids, and then the answer's, as they come.
+
+    A server's answer comes as a whole.
+    """
     vocabulary = SpeechVocabulary.from_tokenizer(tokenizer)
+    if isinstance(model, Server):
+        longest = longest_answer(settings)
+        (ids,) = model.complete([prompt], tokenizer, settings, longest, seed)
+        for part in (prompt, *([token] for token in ids)):
+            streamer.put(torch.tensor(part))
+        streamer.end()
+        return parse_generated(ids, vocabulary, tokenizer)
     torch.manual_seed(seed)
     (ids,) = _batch(model, tokenizer, [prompt], settings, vocabulary, streamer)
     return parse_generated(ids, vocabulary, tokenizer)

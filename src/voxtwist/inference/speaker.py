@@ -13,6 +13,7 @@ from voxtwist.codec.loading import load_codec
 from voxtwist.device import best_device
 from voxtwist.errors import VoxtwistError
 from voxtwist.inference.generate import generate_streaming, longest_answer
+from voxtwist.inference.server import Server
 from voxtwist.inference.stream import AnswerStream
 from voxtwist.model.base import load_model, load_tokenizer
 from voxtwist.vocabulary import SpeechVocabulary, Spoken
@@ -26,16 +27,20 @@ class Speaker:
     """Answers in text and speech, with the earlier turns in mind.
 
     Attributes:
+        model: here, or behind a server.
         codec: turns the answers' codes into sound; it may be replaced by one with another voice.
     """
 
-    model: PreTrainedModel
+    model: PreTrainedModel | Server
     tokenizer: PreTrainedTokenizerFast
     codec: SpeechCodec
 
     @classmethod
-    def load(cls, checkpoint: Path, codec: params.Codec) -> "Speaker":
+    def load(cls, checkpoint: Path, codec: params.Codec, server: str | None = None) -> "Speaker":
         """Load both, on the GPU where there is one.
+
+        Args:
+            server: that serves the checkpoint, see `Server`; None loads the model here.
 
         Raises:
             VoxtwistError: one is missing, or the model has other codes than the codec.
@@ -49,10 +54,19 @@ class Speaker:
                 "set params.yaml to the codec that the model was trained on"
             )
         decoder = load_codec(codec, device)
+        if server:
+            return cls(Server.connect(server, checkpoint), tokenizer, decoder)
         return cls(load_model(checkpoint, device=device), tokenizer, decoder)
 
     def __post_init__(self) -> None:
         self._format = ConversationFormat(self.tokenizer)
+
+    @property
+    def context(self) -> int:
+        """Tokens that a prompt and its answer may have together."""
+        if isinstance(self.model, Server):
+            return self.model.context
+        return int(self.model.config.max_position_embeddings)
 
     def answer(
         self,
@@ -85,8 +99,7 @@ class Speaker:
         Raises:
             VoxtwistError: see `answer`.
         """
-        context: int = self.model.config.max_position_embeddings
-        room = longest_answer(settings)
+        context, room = self.context, longest_answer(settings)
         for oldest in range(len(earlier) + 1):
             prompt = self._format.prompt_ids(earlier[oldest:], question)
             if len(prompt) + room <= context:

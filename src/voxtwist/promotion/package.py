@@ -34,7 +34,7 @@ VERIFY = CODE / "promotion" / "verify.py"
 REQUIREMENTS = (
     "mlflow", "torch", "torchaudio", "transformers", "tokenizers", "safetensors", "accelerate",
     "numpy", "pandas", "scipy", "scikit-learn", "soundfile", "onnxruntime", "orjson", "pydantic",
-    "pyyaml", "rich", "tqdm",
+    "pyyaml", "requests", "rich", "tqdm",
 )  # fmt: skip
 QUESTION = "How much is seven plus eight?"
 EXAMPLE = [{"question": QUESTION, "seed": 0}]

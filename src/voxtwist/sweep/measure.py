@@ -92,7 +92,7 @@ class Measurer:
             self.paths.eval,
             self._codec,
             self._judges,
-            self.params.generate,
+            self.params.generate.model_copy(update={"server": None}),  # it serves no trial
             self.params.evaluate_speech,
             self.params.seed,
             audio,
