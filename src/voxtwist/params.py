@@ -84,7 +84,7 @@ class Train(Settings):
     speech_weight: PositiveFloat
     restrict_speech: bool
     precision: Literal["auto", "fp32", "bf16"]
-    gradient_checkpointing: bool
+    gradient_checkpointing: Literal["none", "selective", "full"]
     torch_compile: bool
     eval_steps: PositiveInt
     eval_samples: PositiveInt | None

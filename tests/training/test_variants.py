@@ -101,11 +101,12 @@ def test_the_saved_checkpoint_is_plain_and_speaks_like_the_live_model(
     assert torch.equal(*layers) == (freeze in ("all_but_new", "lower_layers:1"))
 
 
+@pytest.mark.parametrize("variant", ["selective", "full"])
 def test_checkpointing_computes_layers_again_and_changes_nothing(
-    tiny_twist, splits, tmp_path, monkeypatch
+    tiny_twist, splits, tmp_path, monkeypatch, variant
 ):
     plain = trained(tiny_twist, splits, tmp_path / "plain", max_steps=4)
-    settings = {"gradient_checkpointing": True, "max_steps": 4, "save_steps": 2}
+    settings = {"gradient_checkpointing": variant, "max_steps": 4, "save_steps": 2}
     with pytest.raises(KeyboardInterrupt):
         trained(tiny_twist, splits, tmp_path / "again", KilledRun(), **settings)
     calls = []

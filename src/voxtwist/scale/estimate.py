@@ -107,10 +107,11 @@ def estimate(size: ModelSize, data: Data, train: Train, machine: Machine) -> Est
 def sample_flops(size: ModelSize, data: Data, train: Train) -> float:
     """Operations of one average sample, forward and backward."""
     # Forward, gradient of the input, gradient of the weights; once more forward to save memory.
-    layers = 2 + train.gradient_checkpointing + size.layers_learn
+    again = train.gradient_checkpointing == "full"
+    layers = 2 + again + size.layers_learn
     # Queries with keys, and weights with values: on average half of the sample lies before.
     attention = 2 * 2 * size.query * size.depth * data.tokens / 2
-    per_token = layers * 2 * size.layers + (3 + train.gradient_checkpointing) * attention
+    per_token = layers * 2 * size.layers + (3 + again) * attention
     text_row, new_row = (2 * (2 + size.text_rows_learn), 2 * 3)
     text_label = text_row * size.text_rows + new_row * size.new_rows
     speech_label = new_row * size.new_rows if train.restrict_speech else text_label
@@ -122,12 +123,13 @@ def memory(size: ModelSize, train: Train) -> dict[str, float]:
     half = train.precision != "fp32"
     value = BF16 if half else FP32
     # Of a layer: inputs of norms and products, q, k, v, attention's output, three MLP products.
-    kept = 4 * size.width * value + (2 * size.query + 2 * size.key) * value
-    kept += 4 * size.inner * value + 2 * size.width * FP32
-    if train.gradient_checkpointing:  # every layer's input, and one layer whole
-        activations = train.batch_tokens * (size.depth * size.width * FP32 + kept)
-    else:
-        activations = train.batch_tokens * size.depth * kept
+    layer = 4 * size.width * value + (2 * size.query + 2 * size.key) * value
+    layer += 4 * size.inner * value + 2 * size.width * FP32
+    kept = size.depth * layer
+    if train.gradient_checkpointing != "none":  # each layer's input, and one layer whole
+        kept = size.depth * size.width * FP32 + layer
+    if train.gradient_checkpointing == "selective":  # q, k, v, attention and its product; the MLP's
+        kept += size.depth * 2 * (size.query + size.key + size.width + size.inner) * value
     rows = (size.text_rows + size.new_rows) / size.width
     # They become softmax and gradient in place; the products before and after it are in bf16.
     logits = min(CHUNK, train.batch_tokens) * rows * (FP32 + (2 * BF16 if half else 0))
@@ -135,7 +137,7 @@ def memory(size: ModelSize, train: Train) -> dict[str, float]:
         "weights": size.weights * (FP32 + (BF16 if half else 0)),
         "gradients": size.learning * FP32,
         "optimizer": size.learning * 2 * FP32,
-        "activations": activations,
+        "activations": train.batch_tokens * kept,
         "logits": logits,
     }
     return {name: value / 1e9 for name, value in parts.items()}

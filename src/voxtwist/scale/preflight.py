@@ -59,7 +59,7 @@ def preflight(params: Params, root: Path, probe_seconds: float) -> Preflight:
     checks.append(
         _enough(
             "memory", needed, machine.memory_gb, "lower train.batch_tokens, set "
-            "train.gradient_checkpointing: true, or freeze more",
+            "train.gradient_checkpointing: full, or freeze more",
         )
     )  # fmt: skip
     on_disk = sum(disk_gb(params, size, raw.data if raw else VOICE_ASSISTANT).values())

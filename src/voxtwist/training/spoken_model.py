@@ -8,6 +8,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from voxtwist.model import attention
 from voxtwist.model.base import save_checkpoint
+from voxtwist.model.checkpointing import enable_checkpointing
 from voxtwist.model.embedding import joined_state_dict, split_tables
 from voxtwist.model.freezing import freeze
 from voxtwist.model.loss import Tally, speech_and_text_loss
@@ -26,8 +27,7 @@ class SpokenModel(nn.Module):
         super().__init__()
         attention.register()
         model.set_attn_implementation(attention.NAME)
-        if settings.gradient_checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
+        enable_checkpointing(model, settings.gradient_checkpointing)
         _, head = split_tables(model, vocabulary.text_size)
         freeze(model, settings.freeze)
         if settings.torch_compile:  # layer by layer: all of them share one compiled graph
