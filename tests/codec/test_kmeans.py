@@ -33,6 +33,13 @@ def test_it_is_a_speech_codec_with_fifty_codes_a_second(codec, waves):
     assert len(codec.decode(codes)) == len(codes) * 480
 
 
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_the_shortest_answers_are_decoded_too(codec, waves, length):
+    wave = codec.decode(codec.encode(waves[0], SAMPLE_RATE)[20 : 20 + length])
+    assert wave.shape == (length * 480,)
+    assert np.isfinite(wave).all()
+
+
 def test_decoded_speech_has_the_loudness_contour_of_the_original(codec, waves):
     wave = waves[1]
     decoded = codec.decode(codec.encode(wave, SAMPLE_RATE))

@@ -50,12 +50,16 @@ def invert(fine: Tensor) -> Tensor:
 
     The phases start at zero: the same magnitudes always give the same samples.
     """
+    samples = len(fine) * HOP
+    if len(fine) == 1:  # too short for the half window that is mirrored at either end
+        fine = fine.repeat(2, 1)
     magnitudes = fine.clamp(min=0).reshape(-1, BINS).T.pow(1 / POWER)
     wave = torchaudio.functional.griffinlim(
         magnitudes, torch.hann_window(WINDOW), WINDOW, HOP // FINE, WINDOW,
         power=1.0, n_iter=_GRIFFIN_LIM_STEPS, momentum=0.99, length=None, rand_init=False,
     )  # fmt: skip
-    return torch.nn.functional.pad(wave, (0, HOP // FINE))  # frames are centred: half a one is left
+    # Frames are centred: half a one is left.
+    return torch.nn.functional.pad(wave, (0, HOP // FINE))[:samples]
 
 
 def frames(waveform: Tensor) -> int:
