@@ -70,7 +70,8 @@ def text_nll(trainer: Trainer, batches: list[Batch]) -> float:
     nll = count = 0.0
     for batch in batches:
         with trainer.accelerator.autocast():
-            tally = trainer.module(batch.to(trainer.accelerator.device))["text"]
-        nll, count = nll + float(tally.nll), count + float(tally.count)
+            _, tallies = trainer.module(batch.to(trainer.accelerator.device))
+        nll += float(tallies["text"].nll)
+        count += float(tallies["text"].count)
     trainer.model.train()
     return nll / count
