@@ -36,9 +36,13 @@ def test_two_tasks_of_a_job_train_as_one_process_does(project):
         )
         for rank in ("0", "1")
     ]  # fmt: skip
-    for task in tasks:
-        _, errors = task.communicate()
-        assert task.returncode == 0, errors[-2000:]
+    try:
+        for task in tasks:
+            _, errors = task.communicate()
+            assert task.returncode == 0, errors[-2000:]
+    finally:  # either waits for the other
+        for task in tasks:
+            task.kill()
     assert together.report()["steps"] == 3
     for step, (one, other) in enumerate(
         zip(alone.history("train/loss"), together.history("train/loss"), strict=True), start=1

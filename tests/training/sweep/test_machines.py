@@ -64,11 +64,15 @@ def test_two_machines_share_a_study_in_postgresql(sweep_project, postgres, tmp_p
             stderr=subprocess.PIPE,
             text=True,
         )
-        for folder, options in ((tmp_path / "second", ["--join"]), (sweep.folder, []))
+        for folder, options in ((sweep.folder, []), (tmp_path / "second", ["--join"]))
     ]
-    for machine in machines:
-        said = machine.communicate()[1]
-        assert machine.returncode == 0, said[-3000:]
+    try:
+        for machine in machines:
+            said = machine.communicate()[1]
+            assert machine.returncode == 0, said[-3000:]
+    finally:  # one that joins would wait for a first one that failed
+        for machine in machines:
+            machine.kill()
     assert not (tmp_path / "second" / "sweep").exists()
     rows = sweep.table()
     assert [row["state"] for row in rows] == ["COMPLETE"] * 4
