@@ -27,6 +27,7 @@ from voxtwist.data.packing import pack, utilisation
 from voxtwist.model.embedding import split_tables
 from voxtwist.model.freezing import freeze
 from voxtwist.model.loss import CHUNK, speech_and_text_loss
+from voxtwist.training.allocator import keep_freed_memory
 from voxtwist.training.batches import Batch
 from voxtwist.training.optimizer import build_optimizer
 from voxtwist.training.spoken_model import SpokenModel
@@ -35,6 +36,11 @@ TEXT, ROWS, CODES = 151_673, 155_776, 4096
 LONGEST = 1024
 PROMPT = 60  # tokens without a label
 FREEZE = ["none", "text_embeddings", "lower_layers:2", "lora:16", "all_but_new"]
+OURS = {
+    "ours": {"freeze": "none"},
+    "ours, selective checkpointing": {"freeze": "none", "gradient_checkpointing": "selective"},
+    "ours, text rows frozen": {"freeze": "text_embeddings"},
+}
 
 
 class Vocabulary:
@@ -105,11 +111,12 @@ def plain_steps(layers: int, samples: np.ndarray, rows: int) -> list[float]:
     return times
 
 
-def our_steps(layers: int, samples: np.ndarray, budget: int, freeze: str) -> list[float]:
+def our_steps(layers: int, samples: np.ndarray, budget: int, **train: str) -> list[float]:
     """Seconds of the steps of our loop, a packed row each."""
     settings = params.load().train.model_copy(
-        update={"freeze": freeze, "restrict_speech": False, "batch_tokens": budget}
+        update={"restrict_speech": False, "batch_tokens": budget, **train}
     )
+    keep_freed_memory()
     model = SpokenModel(model_of(layers), Vocabulary(), settings)  # type: ignore[arg-type]
     optimizer = build_optimizer(model, settings)
     times = []
@@ -126,13 +133,13 @@ def our_steps(layers: int, samples: np.ndarray, budget: int, freeze: str) -> lis
     return times
 
 
-def measure(way: str, layers: int, count: int, rows: int, freeze: str) -> dict[str, float]:
+def measure(way: str, layers: int, count: int, rows: int) -> dict[str, float]:
     """Useful tokens a second and peak memory (GB) of one way, in this process."""
     samples = lengths(count)
     times = (
         plain_steps(layers, samples, rows)
         if way == "plain"
-        else our_steps(layers, samples, rows * LONGEST, freeze)
+        else our_steps(layers, samples, rows * LONGEST, **OURS[way])
     )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
     return {"tokens_per_second": int(samples.sum()) / sum(times), "peak_gb": peak}
@@ -243,26 +250,23 @@ def products(layers: int, tokens: int, supervised: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--measure", nargs=5, metavar=("WAY", "LAYERS", "COUNT", "ROWS", "FREEZE"))
+    parser.add_argument("--measure", nargs=4, metavar=("WAY", "LAYERS", "COUNT", "ROWS"))
     arguments = parser.parse_args()
     if arguments.measure:
-        way, layers, count, rows, freeze_variant = arguments.measure
-        print(json.dumps(measure(way, int(layers), int(count), int(rows), freeze_variant)))
+        way, *sizes = arguments.measure
+        print(json.dumps(measure(way, *map(int, sizes))))
         return
     layers, count, rows, rounds = (2, 4, 2, 1) if arguments.quick else (8, 8, 4, 2)
 
-    def run(way: str, freeze_variant: str) -> dict[str, float]:
-        command = [
-            sys.executable, __file__, "--measure", way, str(layers), str(count), str(rows),
-            freeze_variant,
-        ]  # fmt: skip
+    def run(way: str) -> dict[str, float]:
+        sizes = map(str, (layers, count, rows))
+        command = [sys.executable, __file__, "--measure", way, *sizes]
         return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
 
-    ways = {"plain": "none", "ours": "none", "ours, text rows frozen": "text_embeddings"}
-    measured: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
+    measured: dict[str, list[dict[str, float]]] = {way: [] for way in ("plain", *OURS)}
     for _ in range(rounds):
-        for name, freeze_variant in ways.items():
-            measured[name].append(run(name.split(",")[0], freeze_variant))
+        for way, runs in measured.items():
+            runs.append(run(way))
     median = {
         name: {key: statistics.median(row[key] for row in rows_) for key in rows_[0]}
         for name, rows_ in measured.items()
