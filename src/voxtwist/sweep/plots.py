@@ -10,8 +10,10 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
+import numpy as np
 import optuna
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from optuna.trial import FrozenTrial, TrialState
 from optuna.visualization import matplotlib as optuna_plots
 
@@ -40,6 +42,9 @@ def write_plots(
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # experimental, and what a low value means
                 axes = plot(study, target=target, target_name=settings.objective)
+            for part in np.ravel(axes):
+                if part.get_xscale() == "log":  # the labels between powers of ten overlap
+                    part.xaxis.set_minor_formatter(NullFormatter())
             _save(_wide(axes, len(settings.space)), folder / f"{name}.png")
     _save(pareto(settings, complete), folder / "pareto.png")
 
