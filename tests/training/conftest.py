@@ -66,7 +66,8 @@ class Project:
         self.settings = yaml.safe_load((ROOT / "params.yaml").read_text())
         self.change(
             epochs=5, batch_tokens=256, step_tokens=512, eval_steps=4, log_steps=1, save_steps=3,
-            precision="fp32", learning_rate=1e-2, new_rows_learning_rate=1e-2, **train,
+            precision="fp32", learning_rate=1e-2, new_rows_learning_rate=1e-2,
+            **{"freeze": "none", **train},
         )  # fmt: skip
 
     def change(self, **train: object) -> None:

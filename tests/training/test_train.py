@@ -15,6 +15,7 @@ from voxtwist.training.train import train
 
 SETTINGS = params.load().train.model_copy(
     update={
+        "freeze": "none",
         "epochs": 10.0, "batch_tokens": 256, "step_tokens": 512, "eval_steps": 4, "log_steps": 1,
         "save_steps": 3, "precision": "fp32", "learning_rate": 1e-2, "new_rows_learning_rate": 1e-2,
     }

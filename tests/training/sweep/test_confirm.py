@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 TRAIN = """
 import json, pathlib, yaml
 p = yaml.safe_load(open("params.yaml"))
-loss = {"none": 3.0, "lora:16": 2.0}[p["train"]["freeze"]] + 0.01 * (p["seed"] % 3)
+loss = {"text_embeddings": 3.0, "lora:16": 2.0}[p["train"]["freeze"]] + 0.01 * (p["seed"] % 3)
 loss += 0.001 if p["train"]["learning_rate"] == 0.0005 else 0
 pathlib.Path("metrics").mkdir(exist_ok=True)
 json.dump({"after": {"loss_speech": loss}}, open("metrics/train.json", "w"))
@@ -30,9 +30,9 @@ json.dump({"trivia/acc": 0.5 + 0.01 * (p["seed"] % 3)}, open("metrics/text_sft.j
 """
 TABLE = """trial,state,train.learning_rate,train.freeze,objective,feasible
 4,COMPLETE,0.0006,"lora:16",2.5,True
-5,COMPLETE,0.0005,none,2.9,True
-6,COMPLETE,0.0007,none,1.0,False
-7,PRUNED,0.0008,none,,
+5,COMPLETE,0.0005,text_embeddings,2.9,True
+6,COMPLETE,0.0007,text_embeddings,1.0,False
+7,PRUNED,0.0008,text_embeddings,,
 """
 
 
@@ -53,8 +53,8 @@ def test_the_best_settings_go_into_params(tmp_path):
     best.write_text("# Trial 3\ntrain:\n  freeze: lora:16\n  learning_rate: 0.00123\n")
     changes = apply_overlay(best, Path(file))
     assert changes == {
-        "train.freeze": ("none", "lora:16"),
-        "train.learning_rate": (0.0006, 0.00123),
+        "train.freeze": ("text_embeddings", "lora:16"),
+        "train.learning_rate": (0.000507, 0.00123),
     }
     text = Path(file).read_text()
     assert "preset: embedded" in text
