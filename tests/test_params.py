@@ -23,10 +23,10 @@ def load(tmp_path, old, new):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("learning_rate: 5.07e-4", "learning_rate: -1", r"train.learning_rate is -1: .* than 0"),
+        ("max_grad_norm: 1.0", "max_grad_norm: -1", r"train.max_grad_norm is -1: .* than 0"),
         ("eval_ratio:", "eval_ration:", "data.eval_ration is not a setting"),
         ("format: v1.1", "format: v2", "data.format is 'v2'.*'v1' or 'v1.1'"),
-        ("freeze: text_embeddings", "freeze: some", "train.freeze is 'some'"),
+        ("freeze: ", "freeze: some  # ", "train.freeze is 'some'"),
         ("suites: [trivia]", "suites: []", "at least one suite"),
     ],
 )  # fmt: skip

@@ -33,7 +33,7 @@ def test_from_the_model_to_its_raw_shards(trained):
     assert {entry["where"] for entry in data.values()} == {"cache"}
     parent = trained.run("git", "rev-parse", "HEAD~1").stdout.strip()
     assert found["code"] == {"commit": parent, "dirty": False}
-    assert found["settings"]["train.learning_rate"] == "0.000507"
+    assert found["settings"]["twist.init"] == "mean+std"
     assert found["software"]["torch"]
 
     shown = trained.voxtwist("lineage", run_id[:6]).stdout.splitlines()

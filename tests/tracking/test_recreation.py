@@ -24,6 +24,7 @@ def test_settings_come_back_out_of_strings_and_comments_stay(tmp_path: Path):
     file = tmp_path / "params.yaml"
     file.write_text((ROOT / "params.yaml").read_text())
     wanted = yaml.safe_load(file.read_text())
+    rate = wanted["train"]["learning_rate"]
     wanted["train"] |= {
         "learning_rate": 3e-5, "max_steps": 7, "freeze": "lora:8", "restrict_speech": False,
     }  # fmt: skip
@@ -32,7 +33,7 @@ def test_settings_come_back_out_of_strings_and_comments_stay(tmp_path: Path):
     wanted["codec"]["speaker"] = None
     changes = write_settings(file, logged(wanted) | {"gone.setting": "1"})
     assert yaml.safe_load(file.read_text()) == wanted
-    assert changes["train.learning_rate"] == (5.07e-4, 3e-5)
+    assert changes["train.learning_rate"] == (rate, 3e-5)
     assert len(changes) == 6
     assert "# The one source of settings." in file.read_text()
 

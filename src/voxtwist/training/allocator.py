@@ -12,8 +12,8 @@ def keep_freed_memory() -> None:
     """Tell glibc's allocator to give nothing back to the kernel; other allocators are left alone.
 
     A step on a CPU allocates and frees the same gigabytes as the one before. glibc returns large
-    blocks at once, and the kernel clears every page again when it hands them out: 140,000 page
-    faults a step of the embedded default, which become a tenth.
+    blocks at once, and the kernel clears every page again when it hands them out: 130,000 page
+    faults a step of the embedded default, of which most go.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:

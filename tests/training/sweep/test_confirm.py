@@ -51,10 +51,11 @@ def test_the_best_settings_go_into_params(tmp_path):
     file = shutil.copy(ROOT / "params.yaml", tmp_path)
     best = tmp_path / "best.yaml"
     best.write_text("# Trial 3\ntrain:\n  freeze: lora:16\n  learning_rate: 0.00123\n")
+    rate = yaml.safe_load(Path(file).read_text())["train"]["learning_rate"]
     changes = apply_overlay(best, Path(file))
     assert changes == {
         "train.freeze": ("text_embeddings", "lora:16"),
-        "train.learning_rate": (0.000507, 0.00123),
+        "train.learning_rate": (rate, 0.00123),
     }
     text = Path(file).read_text()
     assert "preset: embedded" in text
