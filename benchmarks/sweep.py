@@ -113,7 +113,7 @@ def main() -> None:
     print("## Sweep\n")
     print(
         f"{trials} trials of {steps} steps of 640 tokens and two evaluations of 40 samples, the "
-        "embedded model (135 M weights, fp32), one worker. Overhead: what a trial takes besides "
+        "embedded model (135 M weights), one worker. Overhead: what a trial takes besides "
         f"steps and evaluations. The bar is {BAR:g} s.\n"
     )
     print("| trial | whole, s | training, s | overhead, s |\n|---|---|---|---|")

@@ -27,7 +27,6 @@ from voxtwist.data.packing import pack, utilisation
 from voxtwist.model.embedding import split_tables
 from voxtwist.model.freezing import freeze
 from voxtwist.model.loss import CHUNK, speech_and_text_loss
-from voxtwist.training.allocator import keep_freed_memory
 from voxtwist.training.batches import Batch
 from voxtwist.training.optimizer import build_optimizer
 from voxtwist.training.spoken_model import SpokenModel
@@ -116,7 +115,6 @@ def our_steps(layers: int, samples: np.ndarray, budget: int, **train: str) -> li
     settings = params.load().train.model_copy(
         update={"restrict_speech": False, "batch_tokens": budget, **train}
     )
-    keep_freed_memory()
     model = SpokenModel(model_of(layers), Vocabulary(), settings)  # type: ignore[arg-type]
     optimizer = build_optimizer(model, settings)
     times = []

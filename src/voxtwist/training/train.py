@@ -22,7 +22,6 @@ from voxtwist.model.base import load_model, load_tokenizer
 from voxtwist.model.loss import Tally
 from voxtwist.model.twist import speech_mass
 from voxtwist.params import Train
-from voxtwist.training.allocator import keep_freed_memory
 from voxtwist.training.batches import Batch, every_row, plan_steps, read_batch
 from voxtwist.training.metrics import add_tallies, memory_gb, reduce_tallies, summarise
 from voxtwist.training.optimizer import build_optimizer, build_schedule
@@ -96,8 +95,6 @@ class Trainer:
         set_seed(seed)
         self.settings, self.states = settings, states
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        if device.type == "cpu":
-            keep_freed_memory()
         self.precision = choose_precision(settings.precision, device)
         self.sharded = asked_to_shard()
         self.accelerator = Accelerator(
