@@ -8,9 +8,8 @@ from torch.utils.checkpoint import CheckpointPolicy, create_selective_checkpoint
 from transformers import PreTrainedModel
 
 # What costs much to compute. Norms, rotations, activations and casts between these cost little.
-_KEPT = {
-    "aten::mm",
-    "aten::addmm",
+_PRODUCTS = {"aten::mm", "aten::addmm"}
+_KEPT = _PRODUCTS | {
     "aten::bmm",
     "aten::_scaled_dot_product_flash_attention_for_cpu",
     "aten::_scaled_dot_product_flash_attention",
@@ -31,10 +30,17 @@ def enable_checkpointing(model: PreTrainedModel, variant: str) -> None:
         return
     options: dict[str, Any] = {"use_reentrant": False}
     if variant == "selective":
-        options["context_fn"] = partial(create_selective_checkpoint_contexts, _policy)
+        policy = partial(_policy, model.config.intermediate_size)
+        options["context_fn"] = partial(create_selective_checkpoint_contexts, policy)
     model.activation_checkpointing_enable(activation_checkpointing_kwargs=options)
 
 
-def _policy(_: Any, operation: torch._ops.OpOverload, *__: Any, **___: Any) -> CheckpointPolicy:
+def _policy(
+    intermediate_size: int, _: Any, operation: torch._ops.OpOverload, *inputs: Any, **__: Any
+) -> CheckpointPolicy:
     name = operation.name().split(".")[0]
-    return CheckpointPolicy.MUST_SAVE if name in _KEPT else CheckpointPolicy.PREFER_RECOMPUTE
+    # The MLP's last product ends the layer, and the next layer keeps it as its input. Computing
+    # again stops before it.
+    ends_the_layer = name in _PRODUCTS and inputs[-2].shape[-1] == intermediate_size
+    keep = name in _KEPT and not ends_the_layer
+    return CheckpointPolicy.MUST_SAVE if keep else CheckpointPolicy.PREFER_RECOMPUTE

@@ -128,8 +128,8 @@ def memory(size: ModelSize, train: Train) -> dict[str, float]:
     kept = size.depth * layer
     if train.gradient_checkpointing != "none":  # each layer's input, and one layer whole
         kept = size.depth * size.width * FP32 + layer
-    if train.gradient_checkpointing == "selective":  # q, k, v, attention and its product; the MLP's
-        kept += size.depth * 2 * (size.query + size.key + size.width + size.inner) * value
+    if train.gradient_checkpointing == "selective":  # q, k, v, attention, its product; gate and up
+        kept += size.depth * (2 * (size.query + size.key + size.inner) + size.width) * value
     rows = (size.text_rows + size.new_rows) / size.width
     # They become softmax and gradient in place; the products before and after it are in bf16.
     logits = min(CHUNK, train.batch_tokens) * rows * (FP32 + (2 * BF16 if half else 0))
