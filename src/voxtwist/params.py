@@ -82,6 +82,7 @@ class Train(Settings):
         str, Field(pattern=r"^(none|text_embeddings|all_but_new|(lower_layers|lora):[1-9]\d*)$")
     ]
     speech_weight: PositiveFloat
+    speech_dropout: Annotated[float, Field(ge=0, lt=1)]
     restrict_speech: bool
     precision: Literal["auto", "fp32", "bf16"]
     gradient_checkpointing: Literal["none", "selective", "full"]

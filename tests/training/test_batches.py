@@ -10,7 +10,7 @@ from voxtwist import params
 from voxtwist.data.index import TokenIndex
 from voxtwist.errors import VoxtwistError
 from voxtwist.model.base import load_model, load_tokenizer
-from voxtwist.training.batches import plan_rows, plan_steps, read_batch, share
+from voxtwist.training.batches import disturb_speech, plan_rows, plan_steps, read_batch, share
 from voxtwist.training.spoken_model import SpokenModel
 from voxtwist.vocabulary import SpeechVocabulary
 
@@ -89,3 +89,32 @@ def test_padded_packed_and_single_samples_have_the_same_loss(tiny_twist, splits)
     assert padded_batch.input_ids.shape[1] == 7 * index.lengths[:7].max()
     torch.testing.assert_close(packed, alone, atol=0, rtol=1e-6)
     torch.testing.assert_close(padded, alone, atol=0, rtol=1e-6)
+
+
+def test_disturbed_speech_keeps_text_labels_and_the_share(tiny_twist, splits):
+    vocabulary = SpeechVocabulary.from_tokenizer(load_tokenizer(tiny_twist))
+    index = TokenIndex.open(splits / "train.jsonl")
+    samples = np.arange(len(index))
+    batch = read_batch(index, samples)
+    disturbed = disturb_speech(batch, samples, 0.3, vocabulary, [1, 2])
+    before, after = batch.input_ids[0].numpy(), disturbed.input_ids[0].numpy()
+    speech = vocabulary.is_speech(before)
+    assert (vocabulary.is_speech(after) == speech).all()
+    assert (after == before)[~speech].all()
+    assert 0.2 < (after != before)[speech].mean() < 0.4
+    assert torch.equal(disturbed.labels, batch.labels)
+
+
+def test_a_sample_is_disturbed_the_same_in_any_batch_and_anew_in_each_step(tiny_twist, splits):
+    vocabulary = SpeechVocabulary.from_tokenizer(load_tokenizer(tiny_twist))
+    index = TokenIndex.open(splits / "train.jsonl")
+
+    def inputs(samples, step, padded=False):
+        samples = np.array(samples)
+        batch = read_batch(index, samples, padded)
+        ids = disturb_speech(batch, samples, 0.5, vocabulary, [7, step]).input_ids[0]
+        first = int(batch.boundaries[samples.tolist().index(5)])
+        return ids[first : first + int(index.lengths[5])].tolist()
+
+    assert inputs([5], 3) == inputs([4, 9, 5], 3) == inputs([5, 2, 4], 3, padded=True)
+    assert inputs([5], 3) != inputs([5], 4)

@@ -1,6 +1,6 @@
 """Packed rows of whole samples, in an order that the seed and the epoch decide."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from voxtwist.data.index import TokenIndex
 from voxtwist.data.packing import pack, pad
 from voxtwist.errors import VoxtwistError
 from voxtwist.params import Train
+from voxtwist.vocabulary import SpeechVocabulary
 
 IGNORE = -100
 
@@ -66,6 +67,28 @@ def join(rows: list[dict[str, np.ndarray]]) -> Batch:
         position_ids=torch.cat([torch.arange(n) for n in lengths]).unsqueeze(0),
         boundaries=torch.tensor([0, *np.cumsum(lengths)], dtype=torch.int32),
     )
+
+
+def disturb_speech(
+    batch: Batch, samples: np.ndarray, share: float, vocabulary: SpeechVocabulary, seed: list[int]
+) -> Batch:
+    """Put random codes in the place of a `share` of the inputs that are speech codes.
+
+    The labels stay. Speech continues its own last 20 ms so well that a model learns that long
+    before it looks at the text that it is to say; what it cannot trust it leans on less (word
+    dropout: Bowman et al. 2016, "Generating sentences from a continuous space").
+
+    Args:
+        samples: integers (samples,), what the batch was read from.
+        seed: with the number of the sample it decides all: not where in a batch, or on which
+            device, the sample is.
+    """
+    ids = batch.input_ids[0].numpy().copy()
+    for sample, own in zip(samples, np.split(ids, batch.boundaries[1:-1].numpy()), strict=True):
+        noise = np.random.default_rng([*seed, int(sample)]).random((len(own), 2))
+        chosen = vocabulary.is_speech(own) & (noise[:, 0] < share)
+        own[chosen] = vocabulary.codes_to_ids(noise[chosen, 1] * vocabulary.n_codes)
+    return replace(batch, input_ids=torch.from_numpy(ids).unsqueeze(0))
 
 
 def _fill(values: np.ndarray, length: int, value: int) -> np.ndarray:

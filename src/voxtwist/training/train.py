@@ -22,7 +22,7 @@ from voxtwist.model.base import load_model, load_tokenizer
 from voxtwist.model.loss import Tally
 from voxtwist.model.twist import speech_mass
 from voxtwist.params import Train
-from voxtwist.training.batches import Batch, every_row, plan_steps, read_batch
+from voxtwist.training.batches import Batch, disturb_speech, every_row, plan_steps, read_batch
 from voxtwist.training.metrics import add_tallies, memory_gb, reduce_tallies, summarise
 from voxtwist.training.optimizer import build_optimizer, build_schedule
 from voxtwist.training.precision import choose_precision
@@ -93,7 +93,7 @@ class Trainer:
         states: StateFolder | None,
     ) -> None:
         set_seed(seed)
-        self.settings, self.states = settings, states
+        self.settings, self.seed, self.states = settings, seed, states
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.precision = choose_precision(settings.precision, device)
         self.sharded = asked_to_shard()
@@ -108,8 +108,8 @@ class Trainer:
         model = load_model(start)
         if not self.state.step and self.accelerator.is_main_process:
             self.start_speech_mass = speech_mass(model, self.tokenizer)
-        vocabulary = SpeechVocabulary.from_tokenizer(self.tokenizer)
-        self.module = SpokenModel(model, vocabulary, settings)
+        self.vocabulary = SpeechVocabulary.from_tokenizer(self.tokenizer)
+        self.module = SpokenModel(model, self.vocabulary, settings)
         self.data, self.eval_data = TokenIndex.open(train_file), TokenIndex.open(eval_file)
         self.steps = plan_steps(
             np.asarray(self.data.lengths), settings, self.accelerator.num_processes, seed
@@ -185,9 +185,7 @@ class Trainer:
     def optimizer_step(self, step: int) -> Metrics:
         """Forward and backward over this process's rows of the step, then the update."""
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
-        padded = self.settings.batching != "packed"
-        rows = self.steps[step - 1][rank::processes]
-        batches = [read_batch(self.data, row, padded) for row in rows]
+        batches = [self.batch(row, step) for row in self.steps[step - 1][rank::processes]]
         weight = self.loss_weight(batches)
         sums: dict[str, Tally] = {}
         for number, batch in enumerate(batches, start=1):
@@ -220,6 +218,15 @@ class Trainer:
         }
         used = mfu(speed, self.module, processes)
         return metrics if used is None else {**metrics, "mfu": used}
+
+    def batch(self, samples: np.ndarray, step: int) -> Batch:
+        settings = self.settings
+        batch = read_batch(self.data, samples, padded=settings.batching != "packed")
+        if not settings.speech_dropout:
+            return batch
+        return disturb_speech(
+            batch, samples, settings.speech_dropout, self.vocabulary, [self.seed, step]
+        )
 
     def clip_gradients(self) -> float:
         """Scale gradients down to `max_grad_norm` over all of them; the norm before that."""
