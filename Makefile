@@ -21,6 +21,8 @@ export MLFLOW_TRACKING_URI := $(TRACKING)
 endif
 
 PIP := $(VENV)/bin/python -m pip install -qq
+# Two at a time: most of a test's time is one thread's.
+PYTEST := pytest -n 2 --dist loadfile
 
 # Named after what they hold, so that changed requirements are installed, and nothing else is.
 checksum = $(shell cat $(1) | cksum | cut -d' ' -f1)
@@ -65,10 +67,10 @@ dashboard: setup ## Open the sweep in Optuna's dashboard on localhost:8080
 	@python -m voxtwist sweep dashboard
 
 test: test-setup ## Run the quick tests
-	@pytest -m "not slow"
+	@$(PYTEST) -m "not slow"
 
 test-all: test-setup ## Run all tests, the whole pipeline too
-	@pytest
+	@$(PYTEST)
 
 test-setup: $(INSTALLED_DEV) $(QWEN3)
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || .ci/apt chromium chromium-driver

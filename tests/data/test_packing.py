@@ -24,6 +24,13 @@ def test_long_answers_fill_a_budget_of_4096_to_97_percent():
     assert utilisation(lengths, rows, 4096) >= 0.97
 
 
+def test_rows_mix_long_and_short_samples_as_chance_does():
+    lengths = np.random.default_rng(0).gamma(6, 139, 5_000).clip(80, 3000)
+    rows = pack(lengths.astype(int), 4096, 0)
+    between = sum(len(row) * (lengths[row].mean() - lengths.mean()) ** 2 for row in rows)
+    assert between / ((lengths - lengths.mean()) ** 2).sum() < 1.3 * len(rows) / len(lengths)
+
+
 def test_the_seed_changes_the_order_and_nothing_else_does():
     lengths = np.full(40, 10)
     one, same, other = (np.concatenate(pack(lengths, 50, seed)).tolist() for seed in (1, 1, 2))

@@ -6,22 +6,24 @@ import numpy as np
 
 
 def pack(lengths: np.ndarray, budget: int, seed: int) -> list[np.ndarray]:
-    """Best-fit decreasing: the longest sample first, each into the fullest row that still holds it.
+    """Best fit: samples in random order, each into the fullest row that still holds it.
+
+    Not best-fit decreasing, which fills rows a little better (99.5 % of 4,096 tokens instead of
+    98 % on speech of 834 tokens) with samples of one length each: the steps of a training would see
+    one kind of sample at a time.
 
     Args:
         lengths: tokens of each sample, integers (N,).
         budget: tokens a row may hold. A longer sample gets a row of its own: it is never cut.
-        seed: orders samples of equal length and the rows.
+        seed: orders samples and rows.
 
     Returns:
         Rows of sample numbers, every sample in exactly one, in random order.
     """
     generator = np.random.default_rng(seed)
-    shuffled = generator.permutation(len(lengths))
-    longest_first = shuffled[np.argsort(-lengths[shuffled], kind="stable")]
     rows: list[list[int]] = []
     open_rows: list[tuple[int, int]] = []  # (space left, row), sorted
-    for sample in longest_first:
+    for sample in map(int, generator.permutation(len(lengths))):
         length = int(lengths[sample])
         place = bisect_left(open_rows, (length, -1))
         if place < len(open_rows):
@@ -29,7 +31,7 @@ def pack(lengths: np.ndarray, budget: int, seed: int) -> list[np.ndarray]:
         else:
             space, row = budget, len(rows)
             rows.append([])
-        rows[row].append(int(sample))
+        rows[row].append(sample)
         if space > length:
             insort(open_rows, (space - length, row))
     return [np.array(rows[row]) for row in generator.permutation(len(rows))]
