@@ -28,7 +28,7 @@ def postgres(tmp_path):
     folder.mkdir()
     if Path("/root").owner() == "root" and Path.home() == Path("/root"):  # it refuses to be root
         shutil.chown(folder, "postgres")
-        for parent in folder.parents[:3]:
+        for parent in folder.parents[:4]:  # pytest's own, and a folder of the worker's
             parent.chmod(parent.stat().st_mode | 0o011)
         as_user = ["runuser", "-u", "postgres", "--"]
     with socket.socket() as free:
