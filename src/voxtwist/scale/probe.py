@@ -19,7 +19,7 @@ from voxtwist.training.spoken_model import SpokenModel
 from voxtwist.training.utilisation import peak_flops
 
 # Share of the speed of bare products that training steps reach on a CPU: benchmarks/estimate.py.
-CPU_UTILISATION = 0.7
+CPU_UTILISATION = 0.6
 _CPU_TOKENS = 1024  # of a probe's step; a GPU takes train.batch_tokens
 
 
