@@ -5,11 +5,14 @@
 The plain way: samples right-padded to 1,024 (longer ones cut, which ours never does; both ways get
 the cut ones here, so that the tokens are the same), the model's own forward, all logits upcast to
 fp32, cross-entropy. Both ways: fp32 weights, AdamW, the layers of Qwen3-0.6B (eight of its 28) with
-its 155,776 rows, speech-like lengths. Each way is a process of its own, in turns.
+its 155,776 rows, speech-like lengths. Each way is a process of its own, in turns, and gives freed
+blocks back to the system at once: glibc else keeps those below 32 MB, over a gigabyte of them, and
+the peak would tell of its heap instead of what a step holds. Both ways pay some page faults for it.
 """
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -34,6 +37,7 @@ from voxtwist.training.spoken_model import SpokenModel
 TEXT, ROWS, CODES = 151_673, 155_776, 4096
 LONGEST = 1024
 PROMPT = 60  # tokens without a label
+GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": str(2**20)}  # bytes; a fixed one does not grow
 FREEZE = ["none", "text_embeddings", "lower_layers:2", "lora:16", "all_but_new"]
 OURS = {
     "ours": {"freeze": "none"},
@@ -263,7 +267,10 @@ def main() -> None:
     def run(way: str) -> dict[str, float]:
         sizes = map(str, (layers, count, rows))
         command = [sys.executable, __file__, "--measure", way, *sizes]
-        return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, check=True, env={**os.environ, **GIVE_BACK}
+        )
+        return json.loads(done.stdout)
 
     measured: dict[str, list[dict[str, float]]] = {way: [] for way in ("plain", *OURS)}
     for _ in range(rounds):

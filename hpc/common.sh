@@ -6,14 +6,11 @@ source hpc/settings.sh
 export MLFLOW_DISABLE_TELEMETRY=true PYTHONPATH="$PWD/src"
 mkdir -p hpc/logs
 
-# Run a command in the container, where there is one.
-inside() {
-  if [ -z "$CONTAINER" ]; then
-    "$@"
-  else
-    apptainer exec --nv --bind "$PWD${BINDS:+,$BINDS}" --pwd "$PWD" "$CONTAINER" "$@"
-  fi
-}
+# What stands before a command that runs in the container; nothing where there is none.
+container=()
+[ -z "$CONTAINER" ] ||
+  container=(apptainer exec --nv --bind "$PWD${BINDS:+,$BINDS}" --pwd "$PWD" "$CONTAINER")
+inside() { "${container[@]}" "$@"; }
 
 # A setting of params.yaml: param data.raw
 param() {

@@ -17,8 +17,10 @@
 : "${CPU_TIME:=04:00:00}"
 : "${TRAIN_TIME:=12:00:00}"         # training that takes longer is put back into the queue
 : "${EVALUATE_TIME:=12:00:00}"
-: "${SECONDS_TO_SAVE:=300}"         # before the time is up, training is told to save and stop
+: "${SWEEP_TIME:=08:00:00}"
+: "${SECONDS_TO_SAVE:=300}"         # before the time is up, training and sweep are told to stop
 : "${CONVERT_JOBS:=16}"             # that share the shards
+: "${SWEEP_JOBS:=8}"                # that share the trials, a GPU each
 
 # What the jobs see.
 : "${HF_HOME:=$PWD/.cache/huggingface}"

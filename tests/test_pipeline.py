@@ -6,10 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from mlflow import MlflowClient
 
+SLAM_OMNI = [
+    "split_name", "index", "round", "question", "question_audio", "answer",
+    "answer_cosyvoice_speech_token", "answer_snac",
+]  # fmt: skip
 ROOT = Path(__file__).parent.parent
 SMALLEST = {
     "corpus": {"everyday": 12, "numbers": 40, "codec_minutes": 2, "round_trip_sentences": 6},
@@ -45,6 +50,12 @@ def test_a_fresh_clone_runs_from_corpus_to_registry_and_then_has_nothing_to_do(t
 
     printed = repro(clone)
     assert "voxtwist version 1" in printed
+    shards = sorted((clone / "data/raw/embedded").glob("*.parquet"))
+    assert [shard.name for shard in shards] == [f"train-0000{i}-of-00004.parquet" for i in range(4)]
+    assert {str(field.type) for field in pq.read_schema(shards[0])} == {
+        "string", "int64", "list<element: int64>", "struct<bytes: binary, path: string>",
+    }  # fmt: skip
+    assert pq.read_schema(shards[0]).names == SLAM_OMNI
     metrics = {path.stem: json.loads(path.read_text()) for path in (clone / "metrics").iterdir()}
     split = metrics["split"]
     assert split["train"] + split["eval"] == metrics["convert"]["rows_out"] == 52

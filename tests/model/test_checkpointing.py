@@ -5,10 +5,11 @@ from collections import Counter
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.checkpoint import CheckpointPolicy
 
 from voxtwist.model import attention
 from voxtwist.model.base import load_model
-from voxtwist.model.checkpointing import enable_checkpointing
+from voxtwist.model.checkpointing import _policy, enable_checkpointing
 
 
 class Operations(TorchDispatchMode):
@@ -47,3 +48,12 @@ def test_selective_computes_norms_again_but_no_product_and_no_attention(backward
         assert selective[costly] == none[costly] < full[costly]
     for cheap in ("rsqrt", "silu"):
         assert none[cheap] < selective[cheap] == full[cheap]
+
+
+def test_of_the_products_only_the_layers_last_is_not_kept():
+    up, down = torch.empty(8, 12, device="meta"), torch.empty(12, 8, device="meta")
+    product = torch.ops.aten.mm.default
+    assert _policy(12, None, product, down, up) is CheckpointPolicy.MUST_SAVE
+    assert _policy(12, None, product, up, down) is CheckpointPolicy.PREFER_RECOMPUTE
+    # A model that names no such width.
+    assert _policy(None, None, product, up, down) is CheckpointPolicy.MUST_SAVE

@@ -113,6 +113,37 @@ def test_training_is_committed_put_back_or_failed(cluster, code, last):
     assert not old.exists()
 
 
+def test_the_signal_to_save_reaches_the_training(cluster):
+    os.mkfifo(cluster.folder / "ready")
+    waits = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(75)); open('ready', 'w').close()"
+    cluster.stub(
+        "python", f'exec {sys.executable} -c "import signal, sys; {waits}; signal.pause()"'
+    )
+    task = subprocess.Popen(
+        ["hpc/task"], cwd=cluster.folder,
+        env={**os.environ, "PATH": f"{cluster.folder / 'bin'}:{os.environ['PATH']}",
+             "SLURM_PROCID": "0", "SLURM_NTASKS": "1", "SLURM_LOCALID": "0"},
+    )  # fmt: skip
+    (cluster.folder / "ready").read_text()  # until it is written
+    task.terminate()
+    assert task.wait() == 75
+
+
+def test_an_array_works_on_one_sweep_and_its_first_task_writes_the_results(cluster):
+    done = cluster.run("hpc/submit", "sweep", SWEEP_JOBS="3", GPU_PARTITION="a100")
+    assert done.returncode == 0, done.stderr
+    assert "--partition=a100" in cluster.calls()[0]
+    assert "--array=0-2 --gres=gpu:1" in cluster.calls()[0]
+    cluster.stub("python", 'echo "$* $VOXTWIST_STORAGE" >> calls')
+    for task in ("0", "2"):
+        done = cluster.run("bash", "hpc/sweep.sbatch", SLURM_ARRAY_TASK_ID=task)
+        assert done.returncode == 0, done.stderr
+    journal = cluster.folder / ".scratch/sweep/shared.journal"
+    assert cluster.calls()[1:] == [
+        f"-m voxtwist sweep run {journal}", f"-m voxtwist sweep run --join {journal}"
+    ]  # fmt: skip
+
+
 def test_nothing_is_trained_twice(cluster):
     done = cluster.run("bash", "hpc/train.sbatch", STATUS="0")
     assert done.returncode == 0

@@ -51,6 +51,21 @@ def run_training(tiny_twist, splits, output, run, settings=SETTINGS, key="k"):
     )  # fmt: skip
 
 
+def test_speech_dropout_disturbs_the_speech_that_training_reads_only(tiny_twist, splits, tmp_path):
+    plain, disturbed = (
+        run_training(
+            tiny_twist, splits, tmp_path / str(share), MemoryRun(),
+            SETTINGS.model_copy(update={"max_steps": 1, "speech_dropout": share}),
+        )
+        for share in (0.0, 0.5)
+    )  # fmt: skip
+    assert disturbed["before"] == plain["before"]
+    losses, others = disturbed["last_step"], plain["last_step"]
+    assert losses["loss_speech"] > 1.01 * others["loss_speech"]
+    # Text comes before speech and cannot see it, but for the end of the turn.
+    assert losses["loss_text"] == pytest.approx(others["loss_text"], rel=1e-4)
+
+
 def test_it_learns_and_writes_plain_checkpoints(tiny_twist, splits, tmp_path):
     run = MemoryRun()
     result = run_training(tiny_twist, splits, tmp_path, run)
@@ -58,12 +73,37 @@ def test_it_learns_and_writes_plain_checkpoints(tiny_twist, splits, tmp_path):
     assert result["after"]["loss_speech"] < 0.9 * result["before"]["loss_speech"]
     steps = [step for step, _ in run.metrics["train/loss_speech"]]
     assert steps == list(range(1, result["steps"] + 1))
+    assert run.metrics["train/tokens_per_second"][-1][1] > 0
+    assert 0.1 < run.metrics["train/memory_gb"][-1][1] < 100
     rates = [rate for _, rate in run.metrics["train/learning_rate"]]
     assert max(rates) <= SETTINGS.learning_rate
     assert rates[-1] < 0.3 * max(rates)
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "best")
     assert len(AutoTokenizer.from_pretrained(tmp_path / "best")) <= model.config.vocab_size
     assert not (tmp_path / "states").exists() or not list((tmp_path / "states").iterdir())
+
+
+def test_the_best_checkpoint_is_kept_when_training_goes_on_to_a_worse_one(
+    tiny_twist, splits, tmp_path
+):
+    run = MemoryRun()
+    settings = SETTINGS.model_copy(update={"epochs": 40.0, "speech_dropout": 0.0})
+    result = run_training(tiny_twist, splits, tmp_path, run, settings)
+    losses = dict(run.metrics["eval/loss"])
+    assert min(losses, key=losses.get) == result["after"]["step"] < result["steps"]
+    assert result["after"]["loss"] == min(losses.values()) < result["last"]["loss"]
+    best, last = (load_file(tmp_path / name / "model.safetensors") for name in ("best", "last"))
+    assert any(not np.array_equal(best[name], last[name]) for name in best)
+
+
+def test_gradients_are_clipped(tiny_twist, splits, tmp_path):
+    # So far that AdamW's epsilon outweighs them: nothing moves any more.
+    changes = {"max_steps": 2, "max_grad_norm": 1e-20, "weight_decay": 0.0}
+    result = run_training(
+        tiny_twist, splits, tmp_path, MemoryRun(), SETTINGS.model_copy(update=changes)
+    )
+    assert result["last"]["loss"] == pytest.approx(result["before"]["loss"], rel=1e-5)
+    assert result["last_step"]["gradient_norm"] > 0.1
 
 
 def test_a_killed_training_ends_with_the_same_weights(tiny_twist, splits, tmp_path):

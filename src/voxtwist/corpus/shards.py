@@ -17,13 +17,10 @@ from voxtwist.data.raw import RAW_SCHEMA
 from voxtwist.evaluation.trivia import trivia_questions
 from voxtwist.params import Corpus
 
-# SLAM-Omni's columns, those included that Voxtwist itself never reads.
-SCHEMA = pa.schema(
-    [
-        *RAW_SCHEMA,
-        ("question_audio", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
-        ("answer_snac", pa.string()),
-    ]
+# SLAM-Omni's columns in its order, those included that Voxtwist itself never reads.
+_AUDIO = pa.field("question_audio", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+SCHEMA = RAW_SCHEMA.insert(RAW_SCHEMA.get_field_index("answer"), _AUDIO).append(
+    pa.field("answer_snac", pa.string())
 )
 
 

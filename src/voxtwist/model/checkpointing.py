@@ -30,13 +30,13 @@ def enable_checkpointing(model: PreTrainedModel, variant: str) -> None:
         return
     options: dict[str, Any] = {"use_reentrant": False}
     if variant == "selective":
-        policy = partial(_policy, model.config.intermediate_size)
+        policy = partial(_policy, getattr(model.config, "intermediate_size", None))
         options["context_fn"] = partial(create_selective_checkpoint_contexts, policy)
     model.activation_checkpointing_enable(activation_checkpointing_kwargs=options)
 
 
 def _policy(
-    intermediate_size: int, _: Any, operation: torch._ops.OpOverload, *inputs: Any, **__: Any
+    intermediate_size: int | None, _: Any, operation: torch._ops.OpOverload, *inputs: Any, **__: Any
 ) -> CheckpointPolicy:
     name = operation.name().split(".")[0]
     # The MLP's last product ends the layer, and the next layer keeps it as its input. Computing

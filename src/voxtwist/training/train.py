@@ -220,6 +220,7 @@ class Trainer:
         return metrics if used is None else {**metrics, "mfu": used}
 
     def batch(self, samples: np.ndarray, step: int) -> Batch:
+        """A row of a step as training reads it: evaluation has no `speech_dropout`."""
         settings = self.settings
         batch = read_batch(self.data, samples, padded=settings.batching != "packed")
         if not settings.speech_dropout:
