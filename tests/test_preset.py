@@ -100,6 +100,24 @@ def test_slam_omni_lists_every_setting_but_those_of_the_embedded_corpus():
             assert preset[section].keys() == values.keys(), section
 
 
+def test_slam_omni_is_the_original_experiment(project: Path):
+    file = project / "params.yaml"
+    apply_preset("slam-omni", file, ROOT / "presets")
+    laid = params.load(file).model_dump()
+    original = {
+        "base": {"model": "Qwen/Qwen3-0.6B"},
+        "codec": {"name": "cosyvoice", "n_codes": 4096},
+        "data": {"format": "v1.1", "eval_ratio": 0.15, "split_seed": 42},
+        "train": {
+            "epochs": 1, "learning_rate": 1e-4, "batch_tokens": 16_384, "log_steps": 10,
+            "eval_steps": 1000, "save_steps": 1000, "freeze": "text_embeddings",
+        },
+    }  # fmt: skip
+    for section, values in original.items():
+        assert {name: laid[section][name] for name in values} == values
+    assert {"mmlu", "mmlu_redux_generative"} <= set(laid["evaluate_text"]["suites"])
+
+
 def test_the_first_format_is_an_overlay_of_slam_omni(project: Path):
     file = project / "params.yaml"
     apply_preset("slam-omni", file, ROOT / "presets")

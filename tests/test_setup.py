@@ -64,6 +64,22 @@ def test_setup_installs_once_and_again_when_requirements_change(project: Path):
     assert installs(project) == everything * 2
 
 
+def test_repro_lays_the_preset_then_runs_the_pipeline_then_shows_the_results(project: Path):
+    dvc = project / ".venv/bin/dvc"
+    dvc.parent.mkdir(parents=True)
+    dvc.write_text(f'#!/bin/sh\necho dvc "$@" >> {project / "log"}\n')
+    dvc.chmod(0o755)
+
+    done = make(project, "repro", "PRESET=slam-omni", "RAW=/some/folder")
+    assert done.returncode == 0, done.stderr
+    calls = (project / "log").read_text().splitlines()
+    assert calls[-3:] == [
+        "-m voxtwist preset slam-omni --raw /some/folder",
+        "dvc repro",
+        "-m voxtwist summary",
+    ]
+
+
 def test_an_interrupted_set_up_is_taken_up_again(project: Path):
     recorder = project / "recorder"
     working = recorder.read_text()

@@ -3,19 +3,30 @@
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
+import torch
+import yaml
+from typer.testing import CliRunner
 
+from voxtwist.cli.main import app
+from voxtwist.codec.cosyvoice.adapter import DEFAULT_SPEAKER, CosyVoiceCodec
 from voxtwist.errors import VoxtwistError
 from voxtwist.inference.chat import Chat
 from voxtwist.inference.generate import generate
+from voxtwist.model.twist import twist_checkpoint
+from voxtwist.params import Twist
 from voxtwist.vocabulary import ChatFormat, extend_tokenizer
 from voxtwist.vocabulary.conversation import ConversationFormat
 
+COSYVOICE = Path(__file__).parents[1] / "codec/data/cosyvoice/tiny"
+TWIST = Twist(init="mean+std", noise=1.0, pad_to_multiple_of=128)
 TURNS = [("Hi?", "Hello."), ("What is 7 plus 5?\nQuick!", "Twelve,\n\nI think.")]
 
 
@@ -93,6 +104,25 @@ def test_each_answer_becomes_sound_and_tokens(chat, tmp_path):
     assert (tokens["codec"], tokens["vocab_size"]) == ("kmeans", 32)
 
 
+def test_text_is_told_piece_by_piece_while_the_rest_is_still_to_come(chat):
+    chat.settings = chat.settings.model_copy(update={"max_text_tokens": 20})
+    forward, at_text, at_codes = [], [], []
+    hook = chat.speaker.model.register_forward_hook(lambda *_: forward.append(1))
+    chat.ask("Hi?", lambda _: at_text.append(len(forward)), lambda _: at_codes.append(len(forward)))
+    hook.remove()
+    assert at_text[0] < at_text[-1] <= at_codes[0] < at_codes[-1]
+
+
+def test_a_later_answer_is_given_with_the_earlier_turns_in_mind(chat, speaker):
+    first, second = (chat.ask(text, lambda _: None, lambda _: None) for text in ("Hi?", "And?"))
+    remembering, alone = (
+        speaker.answer(earlier, "And?", chat.settings, chat.seed + 2, str, int)
+        for earlier in ([("Hi?", first.text)], [])
+    )
+    assert (second.text, *second.codes) == (remembering.text.strip(), *remembering.codes)
+    assert (second.text, *second.codes) != (alone.text.strip(), *alone.codes)
+
+
 def test_mistaken_settings_are_refused_and_change_nothing(chat):
     for change, value in (
         (chat.set_temperature, "-1"), (chat.set_temperature, "hot"), (chat.set_seed, "x"),
@@ -130,6 +160,54 @@ def test_a_pipe_gets_json_a_line_and_a_terminal_its_commands(project):
     assert saved[0]["text"].split()[0] in done.stdout
     codes = json.loads((project / saved[0]["tokens"]).read_text())["speech_tokens"]
     assert " ".join(map(str, codes)) in done.stdout
+
+
+def converse(project: Path, monkeypatch, said: str) -> list[dict]:
+    """The turns of `voxtwist chat`, told `said`."""
+    monkeypatch.chdir(project)
+    done = CliRunner().invoke(app, ["chat"], input=f"{said}/save\n", catch_exceptions=False)
+    assert "error" not in done.output
+    return json.loads(Path("chat/conversation.json").read_text())["turns"]
+
+
+def test_seed_and_temperature_are_those_of_the_next_answer(
+    project, monkeypatch, speaker, generation
+):
+    said = "/temperature 1\n/seed 3\nHi?\n/temperature 0\nHi?\n"
+    drawn, likeliest = converse(project, monkeypatch, said)
+    hot, cold = generation(temperature=1.0), generation()
+    asked = speaker.answer([], "Hi?", hot, 3 + 1, str, int)
+    assert drawn["text"] == asked.text.strip()
+    asked = speaker.answer([("Hi?", drawn["text"])], "Hi?", cold, 0, str, int)
+    assert likeliest["text"] == asked.text.strip()
+
+
+@pytest.fixture
+def cosyvoice(tmp_path) -> Path:
+    """The tiny CosyVoice with two voices."""
+    folder = shutil.copytree(COSYVOICE, tmp_path / "cosyvoice")
+    speakers = {name: {"embedding": torch.randn(1, 192)} for name in (DEFAULT_SPEAKER, "中文男")}
+    torch.save(speakers, folder / "spk2info.pt")
+    return folder
+
+
+def test_the_voice_is_that_of_the_next_answer(settings, tiny_base, cosyvoice, project, monkeypatch):
+    codec = {"name": "cosyvoice", "n_codes": 4096, "path": str(cosyvoice)}
+    made = settings.model_copy(update={"codec": settings.codec.model_copy(update=codec)})
+    (project / "params.yaml").write_text(yaml.safe_dump(made.model_dump()))
+    checkpoint = project / "checkpoints/sft"
+    checkpoint.unlink()
+    twist_checkpoint(tiny_base, checkpoint, made.codec, "v1.1", TWIST, seed=0)
+
+    for turn, voice in zip(
+        converse(project, monkeypatch, "Hi?\n/voice 中文男\nHi?\n"),
+        (DEFAULT_SPEAKER, "中文男"), strict=True,
+    ):  # fmt: skip
+        codes = np.array(json.loads(Path(turn["tokens"]).read_text())["speech_tokens"])
+        heard, _ = soundfile.read(turn["audio"])
+        for name in (DEFAULT_SPEAKER, "中文男"):
+            spoken = CosyVoiceCodec(cosyvoice, name).decode(codes)
+            assert np.allclose(heard, spoken, atol=1e-3) == (name == voice)
 
 
 def test_a_missing_checkpoint_is_one_line(project):

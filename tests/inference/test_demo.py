@@ -11,7 +11,9 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
+from typer.testing import CliRunner
 
+from voxtwist.cli.main import app
 from voxtwist.errors import VoxtwistError
 from voxtwist.inference.demo import Demo, DemoServer
 
@@ -71,6 +73,27 @@ def test_pages_of_other_sites_are_refused(server):
 def test_a_taken_port_is_told(server):
     with pytest.raises(VoxtwistError, match="give another --port"):
         DemoServer(server.demo, "127.0.0.1", server.server_port)
+
+
+@pytest.mark.parametrize(
+    ("options", "host"), [((), "127.0.0.1"), (("--host", "0.0.0.0"), "0.0.0.0")]
+)
+def test_the_command_serves_this_machine_alone_unless_told_otherwise(
+    project, monkeypatch, options, host
+):
+    served = []
+
+    def end_at_once(server: DemoServer) -> None:
+        served.append(server.server_address)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(DemoServer, "serve_forever", end_at_once)
+    monkeypatch.chdir(project)
+    done = CliRunner().invoke(app, ["demo", "--port", "0", *options])
+    assert done.exit_code == 0, done.output
+    [(address, port)] = served
+    assert address == host
+    assert f"http://{host}:{port}/ " in done.stdout
 
 
 @pytest.fixture

@@ -1,11 +1,15 @@
 """Before a long run: what is missing is named with how to get it; estimates follow from counts."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import pyarrow.parquet as pq
 import pytest
+import torch
 import yaml
 
 from voxtwist import params
@@ -16,6 +20,7 @@ from voxtwist.params import Params
 from voxtwist.scale import checks
 from voxtwist.scale.estimate import VOICE_ASSISTANT, estimate, h100, sample_flops
 from voxtwist.scale.model_size import model_size
+from voxtwist.scale.preflight import preflight
 from voxtwist.scale.split_shape import split_shape
 from voxtwist.scale.stages import sample_raw, text_hours
 from voxtwist.vocabulary import ChatFormat, extend_tokenizer
@@ -67,8 +72,6 @@ def test_what_is_missing_is_named_with_how_to_get_it(settings, check, changes, m
 
 
 def test_a_wrong_schema_or_code_is_found_before_the_run(settings, stand_ins, tmp_path):
-    import pyarrow.parquet as pq
-
     table = pq.read_table(stand_ins / "data/train-00000-of-00853.parquet")
     changed = table.drop_columns(["answer_cosyvoice_speech_token"])
     pq.write_table(changed, tmp_path / "train-00000-of-00001.parquet")
@@ -79,6 +82,41 @@ def test_a_wrong_schema_or_code_is_found_before_the_run(settings, stand_ins, tmp
     few = checks.check_data(settings(codec={"n_codes": 64}))
     assert few.state == "missing"
     assert "code out of range" in few.mend
+
+
+@pytest.mark.parametrize("spoilt", [0, 1, 2])
+def test_one_spoilt_shard_of_three_is_found(settings, stand_ins, tmp_path, spoilt):
+    shutil.copytree(stand_ins / "data", tmp_path, dirs_exist_ok=True)
+    shard = tmp_path / f"train-{spoilt:05d}-of-00853.parquet"
+    pq.write_table(pq.read_table(shard).drop_columns(["answer"]), shard)
+    raw, *_ = checks.check_inputs(settings(data={"raw": str(tmp_path)}))
+    assert raw.state == "missing"
+    assert f"{shard} has no column 'answer'" in raw.mend
+
+
+def looked_at(settings: Params, root: Path) -> dict[str, checks.Check]:
+    return {check.name: check for check in preflight(settings, root, probe_seconds=0).checks}
+
+
+def test_more_memory_or_disk_than_there_is_counts_as_missing(settings, tmp_path, monkeypatch):
+    enough = looked_at(settings(), tmp_path)
+    assert (enough["memory"].state, enough["disk"].state) == ("ok", "ok")
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10**7))
+    little = looked_at(settings(train={"batch_tokens": 10**10}), tmp_path)
+    assert (little["memory"].state, little["disk"].state) == ("missing", "missing")
+    assert "lower train.batch_tokens" in little["memory"].mend
+    assert "make room" in little["disk"].mend
+
+
+def test_slam_omni_without_a_gpu_is_warned_of_and_the_embedded_default_is_not(
+    settings, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    device = looked_at(settings(), tmp_path)["device"]
+    assert (device.state, device.mend) == ("warning", "no GPU: see the hours below")
+    embedded = settings(base={"model": "embedded"}, data={"raw": str(tmp_path / "none")})
+    assert looked_at(embedded, tmp_path)["device"].state == "ok"
 
 
 def test_the_shape_of_the_data_is_read_off_the_first_rows(settings):
