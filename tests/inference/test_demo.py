@@ -60,6 +60,8 @@ def test_text_comes_before_speech_and_the_whole_answer_last(server, speaker, gen
 def test_mistakes_are_answered(server):
     assert post(server, ASKED | {"question": ""})[0] == 400
     assert post(server, ASKED | {"temperature": -1})[0] == 400
+    assert post(server, ASKED | {"temperature": float("inf")})[0] == 400
+    assert post(server, ASKED | {"seed": 2**64})[0] == 400
     status, events = post(server, ASKED | {"question": "word " * 3000})
     assert (status, len(events)) == (200, 1)
     assert "the model reads 2048" in events[0]["error"]

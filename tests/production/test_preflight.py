@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -94,29 +95,37 @@ def test_one_spoilt_shard_of_three_is_found(settings, stand_ins, tmp_path, spoil
     assert f"{shard} has no column 'answer'" in raw.mend
 
 
-def looked_at(settings: Params, root: Path) -> dict[str, checks.Check]:
-    return {check.name: check for check in preflight(settings, root, probe_seconds=0).checks}
+@pytest.fixture
+def look(settings, tmp_path, monkeypatch):
+    """The checks of a machine without a GPU, of so many GB, for the preset's real sizes."""
+
+    def checked(memory: int, disk: int, base: str = "Qwen/Qwen3-0.6B") -> dict[str, checks.Check]:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=memory * 1e9))
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=disk * 1e9))
+        real = settings(
+            base={"model": base},
+            data={"raw": str(tmp_path / "none")},
+            train={"batch_tokens": 16_384, "precision": "fp32"},  # auto times both
+        )
+        return {check.name: check for check in preflight(real, tmp_path, probe_seconds=0).checks}
+
+    return checked
 
 
-def test_more_memory_or_disk_than_there_is_counts_as_missing(settings, tmp_path, monkeypatch):
-    enough = looked_at(settings(), tmp_path)
-    assert (enough["memory"].state, enough["disk"].state) == ("ok", "ok")
-
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10**7))
-    little = looked_at(settings(train={"batch_tokens": 10**10}), tmp_path)
+def test_too_little_memory_or_disk_counts_as_missing(look):
+    much, little = look(memory=80, disk=100), look(memory=30, disk=10)
+    assert (much["memory"].state, much["disk"].state) == ("ok", "ok")
     assert (little["memory"].state, little["disk"].state) == ("missing", "missing")
+    assert little["memory"].found.endswith(" GB needed of 30 GB")
     assert "lower train.batch_tokens" in little["memory"].mend
     assert "make room" in little["disk"].mend
 
 
-def test_slam_omni_without_a_gpu_is_warned_of_and_the_embedded_default_is_not(
-    settings, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    device = looked_at(settings(), tmp_path)["device"]
+def test_without_a_gpu_slam_omni_is_warned_of_and_the_embedded_default_is_not(look):
+    device = look(memory=80, disk=100)["device"]
     assert (device.state, device.mend) == ("warning", "no GPU: see the hours below")
-    embedded = settings(base={"model": "embedded"}, data={"raw": str(tmp_path / "none")})
-    assert looked_at(embedded, tmp_path)["device"].state == "ok"
+    assert look(memory=80, disk=100, base="embedded")["device"].state == "ok"
 
 
 def test_the_shape_of_the_data_is_read_off_the_first_rows(settings):
