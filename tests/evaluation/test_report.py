@@ -151,7 +151,7 @@ def test_the_page_tells_what_was_measured(project: tuple[Path, params.Params], p
     assert html.count("<audio") == 12  # three best and worst of two held-out parts
     assert "Question: what is &lt;law&gt;?" in html
     assert "lm_eval 0.4.13" in html
-    assert "generate.temperature: 0.0" in html
+    assert f"generate.temperature: {settings.generate.temperature}" in html
     store = open_store(root, settings.tracking.experiment)
     run_id = json.loads((root / "metrics" / "train.json").read_text())["run_id"]
     assert [f.path for f in store.client.list_artifacts(run_id, "report")] == ["report/index.html"]
