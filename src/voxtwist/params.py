@@ -94,7 +94,7 @@ class Train(Settings):
 
 
 class Generate(Settings):
-    temperature: NonNegative
+    temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     top_p: Annotated[float, Field(gt=0, le=1)]
     top_k: Annotated[int, Field(ge=0)]
     repetition_penalty: PositiveFloat

@@ -46,13 +46,24 @@ def test_value_and_gradients_equal_full_logits_in_float64(case):
     torch.testing.assert_close(ours[1], weight.grad)
 
 
-def test_hits_count_the_most_likely_ids(case):
+@pytest.mark.parametrize("restricted", [False, True])
+def test_hits_count_the_most_likely_ids(case, restricted):
     hidden, weight, labels = case
-    best = (hidden @ weight.T).argmax(-1)
-    labels[1:] = best[:-1]
+    logits = hidden.detach() @ weight.T
+    best = logits.argmax(-1)
+    labels[1::2] = best[:-1][::2]  # right ones, and what was drawn between them
     labels[:12] = -100
-    _, tallies = loss.speech_and_text_loss(hidden, labels, SplitTable(weight, TEXT), FIRST_SPEECH)
-    assert all(tally.hits == tally.count > 0 for tally in tallies.values())
+    targets, at = labels[1:], torch.arange(49)
+    speech = targets >= FIRST_SPEECH
+    if restricted:  # the best of the new rows counts where the label is speech
+        best[:-1][speech] = TEXT + logits[:-1, TEXT:][speech].argmax(-1)
+    right = best[at] == targets
+    _, tallies = loss.speech_and_text_loss(
+        hidden, labels, SplitTable(weight, TEXT), FIRST_SPEECH, restricted
+    )
+    assert int(tallies["speech"].hits) == int((right & speech).sum()) > 0
+    assert int(tallies["text"].hits) == int((right & ~speech).sum()) > 0
+    assert tallies["text"].hits < tallies["text"].count
 
 
 def test_restricted_speech_is_a_softmax_over_the_new_rows(case):

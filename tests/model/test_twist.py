@@ -4,7 +4,14 @@ import json
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GraniteConfig,
+    GraniteForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
 
 from voxtwist.errors import VoxtwistError
 from voxtwist.model.twist import new_rows, twist_checkpoint
@@ -62,3 +69,41 @@ def test_checkpoint_is_plain_and_keeps_the_text_rows(tiny_base, tmp_path):
     config = json.loads((tmp_path / "twist" / "config.json").read_text())
     assert config["torch_dtype"] == "float32"
     assert config["rope_theta"] == config["rope_parameters"]["rope_theta"]
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_spare_rows_of_the_base_are_made_anew_in_both_tables(smollm2_tokenizer, tmp_path, tied):
+    torch.manual_seed(0)
+    text = len(smollm2_tokenizer)
+    config = LlamaConfig(
+        vocab_size=text + 200, hidden_size=32, intermediate_size=64, num_hidden_layers=1,
+        num_attention_heads=4, num_key_value_heads=2, tie_word_embeddings=tied,
+    )  # fmt: skip
+    base = LlamaForCausalLM(config)
+    for table in (base.get_input_embeddings(), base.get_output_embeddings()):
+        table.weight.data[text:] = 9.0
+    base.save_pretrained(tmp_path / "base")
+    smollm2_tokenizer.save_pretrained(tmp_path / "base")
+    codec = Codec(name="kmeans", n_codes=50, path="unused", speaker=None, prompt_audio=None)
+    settings = Twist(init="mean+std", noise=1.0, pad_to_multiple_of=128)
+    twist_checkpoint(tmp_path / "base", tmp_path / "twist", codec, "v1.1", settings, seed=1)
+    twisted = AutoModelForCausalLM.from_pretrained(tmp_path / "twist")
+    assert (twisted.get_input_embeddings().weight is twisted.get_output_embeddings().weight) == tied
+    for table in (twisted.get_input_embeddings(), twisted.get_output_embeddings()):
+        old, new = table.weight[:text], table.weight[text:]
+        assert len(table.weight) % 128 == 0
+        assert new.std().item() == pytest.approx(old.std().item(), rel=0.1)
+        assert new.max().item() < 9
+
+
+def test_a_model_that_scales_its_logits_is_refused(smollm2_tokenizer, tmp_path):
+    config = GraniteConfig(
+        vocab_size=len(smollm2_tokenizer), hidden_size=32, intermediate_size=64,
+        num_hidden_layers=1, num_attention_heads=4, num_key_value_heads=2, logits_scaling=4.0,
+    )  # fmt: skip
+    GraniteForCausalLM(config).save_pretrained(tmp_path / "base")
+    smollm2_tokenizer.save_pretrained(tmp_path / "base")
+    codec = Codec(name="kmeans", n_codes=50, path="unused", speaker=None, prompt_audio=None)
+    settings = Twist(init="mean+std", noise=1.0, pad_to_multiple_of=128)
+    with pytest.raises(VoxtwistError, match="GraniteForCausalLM does more to its logits"):
+        twist_checkpoint(tmp_path / "base", tmp_path / "twist", codec, "v1.1", settings, seed=1)

@@ -13,9 +13,16 @@ class FlakyClient:
         self.client, self.up = client, False
 
     def log_batch(self, run_id, metrics):
+        self.refuse_while_down()
+        self.client.log_batch(run_id, metrics=metrics)
+
+    def get_metric_history(self, run_id, name):
+        self.refuse_while_down()
+        return self.client.get_metric_history(run_id, name)
+
+    def refuse_while_down(self):
         if not self.up:
             raise MlflowException("connection refused")
-        self.client.log_batch(run_id, metrics=metrics)
 
 
 def test_many_metrics_arrive_in_order_with_their_steps(store, tmp_path):
@@ -68,4 +75,29 @@ def test_what_a_lost_server_did_not_take_is_sent_when_the_run_is_next_opened(sto
 
     [loss] = store.client.get_metric_history(run_id, "loss")
     assert (loss.value, loss.step) == (3.0, 7)
+    assert not spool.exists()
+
+
+def test_steps_taken_again_are_logged_once_and_ask_no_server_while_they_are_taken(store, tmp_path):
+    run_id = store.client.create_run(store.experiment_id).info.run_id
+    spool = tmp_path / "spool.json"
+    first = MetricBuffer(store.client, run_id, spool)
+    for step in (1, 2):
+        first.add({"loss": 10 - step}, step)
+    first.close()
+    killed = MetricBuffer(FlakyClient(store.client), run_id, spool)
+    killed.add({"loss": 7}, 3)
+    killed.keep()  # and is killed before the server takes it
+
+    client = FlakyClient(store.client)
+    resumed = MetricBuffer(client, run_id, spool, only_later_steps=True, interval=0.01)
+    for step in (2, 3, 4):
+        resumed.add({"loss": 10 - step}, step)
+    while resumed._problem is None:
+        pass
+    client.up = True
+    resumed.close()
+
+    history = store.client.get_metric_history(run_id, "loss")
+    assert [(metric.step, metric.value) for metric in history] == [(1, 9), (2, 8), (3, 7), (4, 6)]
     assert not spool.exists()

@@ -12,7 +12,7 @@ def test_kill_9_at_several_steps_changes_neither_weights_nor_metrics(project):
     done = whole.train()
     assert done.returncode == 0, done.stderr[-2000:]
     # Before the first state, right behind one, and between two.
-    for step in (2, 3, 8):
+    for step in (2, 4, 8):
         assert killed.train_until(signal.SIGKILL, step).returncode == -signal.SIGKILL
     assert killed.train().returncode == 0
     assert killed.weights("last") == whole.weights("last")
@@ -22,6 +22,9 @@ def test_kill_9_at_several_steps_changes_neither_weights_nor_metrics(project):
     steps = [step for step, _ in killed.history("train/loss")]
     assert steps == list(range(1, whole.report()["steps"] + 1))
     assert killed.report()["tokens"] == whole.report()["tokens"]
+    assert len(killed.client().search_runs(["1"])) == 1
+    for shown in ("text=", "speech=", "tokens=", "memory=", "step/s", "<"):
+        assert shown in done.stderr
     assert not list((killed.folder / ".scratch").rglob("state.pt"))
 
 

@@ -5,11 +5,14 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
-from safetensors.torch import load_file
+import torch
+from accelerate.state import AcceleratorState
+from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from voxtwist import params
 from voxtwist.errors import VoxtwistError
+from voxtwist.training import precision
 from voxtwist.training.state import StateFolder
 from voxtwist.training.train import train
 
@@ -119,6 +122,37 @@ def test_a_killed_training_ends_with_the_same_weights(tiny_twist, splits, tmp_pa
         expected = load_file(tmp_path / "whole" / name / "model.safetensors")
         found = load_file(tmp_path / "killed" / name / "model.safetensors")
         assert all(np.array_equal(expected[k], found[k]) for k in expected)
+
+
+@pytest.fixture
+def other_arithmetic():
+    """Accelerate keeps one for the whole process: this forgets it."""
+    yield lambda: AcceleratorState._reset_state(reset_partial_state=True)
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_a_training_goes_on_in_the_arithmetic_that_it_began_in(
+    tiny_twist, splits, tmp_path, monkeypatch, other_arithmetic
+):
+    other_arithmetic()
+    settings = SETTINGS.model_copy(update={"precision": "auto"})
+    faster = {torch.bfloat16: 2, torch.float32: 1}
+    monkeypatch.setattr(precision, "_products", faster.__getitem__)
+    with pytest.raises(KeyboardInterrupt):
+        run_training(tiny_twist, splits, tmp_path, MemoryRun(die_at=8), settings)
+    faster[torch.bfloat16] = 1
+    result = run_training(tiny_twist, splits, tmp_path, MemoryRun(), settings)
+    assert result["precision"] == "bf16"
+    other_arithmetic()
+    afresh = run_training(
+        tiny_twist, splits, tmp_path / "afresh", MemoryRun(), settings, key="afresh"
+    )
+    assert afresh["precision"] == "fp32"
+    # Of a training in bf16 the weights are fp32 all the same, and so is what they learn.
+    assert result["after"]["loss"] == pytest.approx(afresh["after"]["loss"], rel=0.05)
+    for name in ("best", "last"):
+        weights = load_file(tmp_path / name / "model.safetensors")
+        assert {tensor.dtype for tensor in weights.values()} == {np.dtype("float32")}
 
 
 def test_other_settings_never_go_on_from_an_old_state(tiny_twist, splits, tmp_path):

@@ -1,5 +1,6 @@
 """Every variant through the whole training: what is saved is the live model, what rests rests."""
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
@@ -78,7 +79,9 @@ def assert_same_weights(trainer: Trainer, other: Trainer, tolerance: float) -> N
         torch.testing.assert_close(found[name], tensor, atol=tolerance, rtol=tolerance)
 
 
-@pytest.mark.parametrize("freeze", ["text_embeddings", "all_but_new", "lower_layers:1", "lora:2"])
+@pytest.mark.parametrize(
+    "freeze", ["none", "text_embeddings", "all_but_new", "lower_layers:1", "lora:2"]
+)
 def test_the_saved_checkpoint_is_plain_and_speaks_like_the_live_model(
     twist, splits, tmp_path, freeze
 ):
@@ -91,7 +94,7 @@ def test_the_saved_checkpoint_is_plain_and_speaks_like_the_live_model(
     tables = [[m.get_input_embeddings(), m.get_output_embeddings()] for m in (before, saved)]
     text = trainer.module.head.text_rows.shape[0]
     for old, new in zip(*tables, strict=True):  # in spite of weight decay
-        assert torch.equal(new.weight[:text], old.weight[:text])
+        assert torch.equal(new.weight[:text], old.weight[:text]) == (freeze != "none")
         assert not torch.equal(new.weight[text:], old.weight[text:])
     assert (
         saved.lm_head.weight is saved.model.embed_tokens.weight
@@ -132,3 +135,19 @@ def test_compiled_layers_learn_the_same(tiny_twist, splits, tmp_path):
     for layer in compiled.module.model.get_decoder().layers:
         assert layer._compiled_call_impl is not None
     assert_same_weights(compiled, plain, 1e-4)
+
+
+def test_a_step_weighs_tokens_however_they_are_dealt_into_batches(tiny_twist, splits, tmp_path):
+    # Two rows of unlike share of speech, as one batch and as two.
+    gradients = []
+    for rows in ([[0, 1, 2]], [[0], [1, 2]]):
+        trainer = Trainer(
+            tiny_twist, *(splits / f"{name}.jsonl" for name in ("train", "eval")),
+            SETTINGS.model_copy(update={"speech_weight": 2.0, "max_grad_norm": 1e9}), 0, None,
+        )  # fmt: skip
+        trainer.steps = [[np.array(row) for row in rows]]
+        trainer.optimizer.step = trainer.optimizer.zero_grad = lambda: None
+        trainer.optimizer_step(1)
+        gradients.append({name: p.grad for name, p in trainer.module.named_parameters()})
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, atol=1e-6, rtol=1e-5)

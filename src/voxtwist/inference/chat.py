@@ -107,8 +107,9 @@ class Chat:
             raise VoxtwistError(f"a temperature is a number from 0 up, not {text!r}") from None
 
     def set_seed(self, text: str) -> None:
-        if not text.isdecimal():
-            raise VoxtwistError(f"a seed is a whole number from 0 up, not {text!r}")
+        """Raises: VoxtwistError: not a whole number from 0 up, or too large for torch."""
+        if not text.isdecimal() or len(text) > 18:
+            raise VoxtwistError(f"a seed is a whole number of up to 18 digits, not {text!r}")
         self.seed = int(text)
 
     def set_voice(self, text: str) -> None:

@@ -34,8 +34,8 @@ class Question(BaseModel):
 
     question: str = Field(min_length=1)
     earlier: list[tuple[str, str]]
-    temperature: float = Field(ge=0)
-    seed: int = Field(ge=0)
+    temperature: float = Field(ge=0, allow_inf_nan=False)
+    seed: int = Field(ge=0, lt=2**63)
 
 
 @dataclass(frozen=True)

@@ -137,8 +137,17 @@ def save_checkpoint(
 
 
 def embedding_rows(weights: dict[str, torch.Tensor]) -> int:
-    """How many ids a model's embedding has, by its weights under their stock names."""
-    return next(len(w) for name, w in weights.items() if name.endswith("embed_tokens.weight"))
+    """How many ids a model's embedding has, by its weights under their stock names.
+
+    Raises:
+        VoxtwistError: none of them is called `embed_tokens`, as in the families of Llama and Qwen.
+    """
+    for name, weight in weights.items():
+        if name.endswith("embed_tokens.weight"):
+            return len(weight)
+    raise VoxtwistError(
+        "the model's weights have no embed_tokens.weight: take one of the families of Llama or Qwen"
+    )
 
 
 def _add_older_names(folder: Path) -> None:

@@ -15,6 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from voxtwist.codec.loading import load_code_vectors
 from voxtwist.errors import VoxtwistError
 from voxtwist.model.base import load_model, load_tokenizer, save_checkpoint
+from voxtwist.model.supported import refuse_unsupported
 from voxtwist.params import Codec, Twist
 from voxtwist.vocabulary import ChatFormat, SpeechVocabulary, extend_tokenizer
 
@@ -34,10 +35,14 @@ def twist_checkpoint(
     Returns:
         Statistics of the new rows, and `speech_mass`: the probability that the untrained model
         gives to all speech tokens together after a few text prompts.
+
+    Raises:
+        VoxtwistError: see `refuse_unsupported`, `extend_tokenizer` and `twist`.
     """
     tokenizer = extend_tokenizer(load_tokenizer(base), codec.n_codes, fmt)
     vocabulary = SpeechVocabulary.from_tokenizer(tokenizer)
     model = load_model(base)
+    refuse_unsupported(model)
     vectors = load_code_vectors(codec) if settings.init == "codec" else None
     metrics = twist(model, vocabulary, settings, vectors, seed)
     save_checkpoint(model.config, model.state_dict(), tokenizer, output)

@@ -56,8 +56,6 @@ class MetricBuffer:
         """Queue metrics of one step; characters that MLflow refuses in names become `_`."""
         now = int(time.time() * 1000)
         rows = [Metric(clean(name), float(value), now, step) for name, value in metrics.items()]
-        if self._only_later_steps:
-            rows = [row for row in rows if step > self._last_step(row.key)]
         with self._guard:
             self._pending.extend(rows)
 
@@ -93,14 +91,6 @@ class MetricBuffer:
             self._spool,
         )
 
-    def _last_step(self, name: str) -> int:
-        """The last step of a metric that the run had when this buffer was opened, -1 for none."""
-        if name not in self._last_steps:
-            sent = self._client.get_metric_history(self._run_id, name)
-            spooled = [row for row in _read(self._spool) if row.key == name]
-            self._last_steps[name] = max((row.step for row in [*sent, *spooled]), default=-1)
-        return self._last_steps[name]
-
     def _work(self) -> None:
         last = False
         while not last:
@@ -118,11 +108,27 @@ class MetricBuffer:
         with self._guard:
             batch = self._pending[:BATCH]
         if batch:
-            self._client.log_batch(self._run_id, metrics=batch)
+            last_steps = dict(self._last_steps)
+            rows = self._later(batch, last_steps) if self._only_later_steps else batch
+            if rows:
+                self._client.log_batch(self._run_id, metrics=rows)
             with self._guard:
                 del self._pending[: len(batch)]
+            self._last_steps = last_steps
             self._problem = None
         return len(batch) == BATCH
+
+    def _later(self, batch: list[Metric], last_steps: dict[str, int]) -> list[Metric]:
+        """Rows of steps that neither the run nor an earlier row has; `last_steps` goes along."""
+        rows = []
+        for row in batch:
+            if row.key not in last_steps:
+                sent = self._client.get_metric_history(self._run_id, row.key)
+                last_steps[row.key] = max((metric.step for metric in sent), default=-1)
+            if row.step > last_steps[row.key]:
+                last_steps[row.key] = row.step
+                rows.append(row)
+        return rows
 
 
 def clean(name: str) -> str:

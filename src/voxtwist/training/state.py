@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 _FILE = "state.pt"
+_RUN = "run"
 
 
 def fingerprint(parts: Mapping[str, Any]) -> str:
@@ -38,14 +39,14 @@ class TrainingState:
     """After `step` optimizer steps.
 
     Attributes:
-        run_id: the MLflow run that goes on.
+        precision: the arithmetic so far; measured anew it might be another one.
         before: evaluation metrics before the first step.
         best: those of the best checkpoint so far, with its `step`; empty before the first.
         tokens, seconds: trained on and spent so far.
     """
 
     step: int = 0
-    run_id: str | None = None
+    precision: str | None = None
     before: dict[str, float] = field(default_factory=dict)
     best: dict[str, float] = field(default_factory=dict)
     tokens: int = 0
@@ -65,6 +66,17 @@ class StateFolder:
     def best(self) -> Path:
         """Where the best checkpoint waits until training ends."""
         return self.folder / "best"
+
+    @property
+    def run_id(self) -> str | None:
+        """The tracked run that goes on, also where no step has been saved yet."""
+        file = self.folder / _RUN
+        return file.read_text() if file.exists() else None
+
+    @run_id.setter
+    def run_id(self, run_id: str) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / _RUN).write_text(run_id)
 
     def save(self, state: TrainingState) -> None:
         """Write in one piece: a kill leaves the earlier state or this one, never half of it."""

@@ -67,7 +67,9 @@ def train(
     """
     trainer = Trainer(start, train_file, eval_file, settings, seed, states)
     main = trainer.accelerator.is_main_process
-    with open_run(trainer.state.run_id) if main else nullcontext(NoRun()) as run:
+    with open_run(states.run_id) if main else nullcontext(NoRun()) as run:
+        if main:
+            states.run_id = run.id
         result = trainer.run(run)
         trainer.write(best, last)
     trainer.accelerator.wait_for_everyone()
@@ -95,7 +97,9 @@ class Trainer:
         set_seed(seed)
         self.settings, self.seed, self.states = settings, seed, states
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.precision = choose_precision(settings.precision, device)
+        self.state = (states and states.load()) or TrainingState()
+        self.precision = self.state.precision or choose_precision(settings.precision, device)
+        self.state.precision = self.precision
         self.sharded = asked_to_shard()
         self.accelerator = Accelerator(
             mixed_precision="bf16" if self.precision == "bf16" else "no",
@@ -104,7 +108,6 @@ class Trainer:
             kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
         )
         self.tokenizer = load_tokenizer(start)
-        self.state = (states and states.load()) or TrainingState()
         model = load_model(start)
         if not self.state.step and self.accelerator.is_main_process:
             self.start_speech_mass = speech_mass(model, self.tokenizer)
@@ -137,7 +140,7 @@ class Trainer:
         """
         settings, state = self.settings, self.state
         if not state.step:
-            state.run_id, state.before = run.id, before or self.evaluate(run, 0)
+            state.before = before or self.evaluate(run, 0)
             if before:
                 log_evaluation(run, before, 0)
             if self.accelerator.is_main_process:
