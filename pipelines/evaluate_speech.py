@@ -4,8 +4,8 @@ from pathlib import Path
 
 from voxtwist import params
 from voxtwist.cli.errors import one_line_errors
-from voxtwist.evaluation.tracked import speech_stage
 from voxtwist.files import write_json
+from voxtwist.stages.evaluate import speech_stage
 
 with one_line_errors():
     metrics = speech_stage(

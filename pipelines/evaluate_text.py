@@ -5,8 +5,8 @@ from pathlib import Path
 
 from voxtwist import params
 from voxtwist.cli.errors import one_line_errors
-from voxtwist.evaluation.tracked import log_text, text_comparison, text_stage
 from voxtwist.files import write_json
+from voxtwist.stages.evaluate import log_text, text_comparison, text_stage
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("checkpoint", help="of checkpoints/")

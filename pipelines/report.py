@@ -4,7 +4,7 @@ from pathlib import Path
 
 from voxtwist import params
 from voxtwist.cli.errors import one_line_errors
-from voxtwist.evaluation.report_stage import report_stage
+from voxtwist.stages.report import report_stage
 
 with one_line_errors():
     report_stage(

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from voxtwist import params
 from voxtwist.cli.errors import one_line_errors
+from voxtwist.stages.train import train_tracked
 from voxtwist.training.launch import launch_as_asked
-from voxtwist.training.tracked import train_tracked
 
 launch_as_asked()
 with one_line_errors():

@@ -11,11 +11,11 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
-from voxtwist.comparison.blind import Key, key_path, read_key, write_blind
 from voxtwist.comparison.server import VoteServer
 from voxtwist.comparison.sides import Side
 from voxtwist.comparison.votes import Vote, add_votes, count, read_votes
 from voxtwist.errors import VoxtwistError
+from voxtwist.pages.blind import Key, key_path, read_key, write_blind
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from voxtwist.corpus.everyday import everyday, normalise
 from voxtwist.corpus.numbers import cardinal, numbers, ordinal
 from voxtwist.errors import VoxtwistError
-from voxtwist.evaluation.trivia import trivia_questions
+from voxtwist.evaluation.text.trivia import trivia_questions
 
 WORDS = {cardinal(n): n for n in range(100)}
 ORDINALS = {ordinal(n): n for n in range(1, 32)}

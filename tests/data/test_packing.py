@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voxtwist.data.packing import pack, utilisation
+from voxtwist.training.packing import pack, utilisation
 
 LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=200).map(np.array)
 

@@ -15,8 +15,8 @@ from transformers import (
 from voxtwist.corpus.numbers import numbers
 from voxtwist.corpus.voice import SAMPLE_RATE, speak
 from voxtwist.errors import VoxtwistError
-from voxtwist.evaluation.asr import MoonshineTranscriber, load_transcriber
-from voxtwist.evaluation.wer import error_rate, word_errors
+from voxtwist.evaluation.speech.asr import MoonshineTranscriber, load_transcriber
+from voxtwist.evaluation.speech.wer import error_rate, word_errors
 
 
 def test_moonshine_understands_the_embedded_voice() -> None:

@@ -18,11 +18,11 @@ from voxtwist.codec.kmeans import ContextDecoder, KMeansCodec
 from voxtwist.data.files import rows_path
 from voxtwist.errors import VoxtwistError
 from voxtwist.evaluation.held_out import refuse_trained
-from voxtwist.evaluation.text import evaluate_text
-from voxtwist.evaluation.text_table import write_questions
-from voxtwist.evaluation.tracked import log_text, speech_stage, text_comparison, text_stage
-from voxtwist.evaluation.trivia import trivia
+from voxtwist.evaluation.text.evaluate import evaluate_text
+from voxtwist.evaluation.text.table import write_questions
+from voxtwist.evaluation.text.trivia import trivia
 from voxtwist.params import Params
+from voxtwist.stages.evaluate import log_text, speech_stage, text_comparison, text_stage
 from voxtwist.tracking.store import Store, open_store
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"

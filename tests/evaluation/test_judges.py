@@ -9,9 +9,9 @@ import yaml
 
 from cosyvoice_stand_in import write_front_end
 from voxtwist.errors import VoxtwistError
-from voxtwist.evaluation.judges import Judges
-from voxtwist.evaluation.utmos import Utmos
-from voxtwist.evaluation.voice import VoiceEmbedder
+from voxtwist.evaluation.speech.judges import Judges
+from voxtwist.evaluation.speech.utmos import Utmos
+from voxtwist.evaluation.speech.voice import VoiceEmbedder
 from voxtwist.params import EvaluateSpeech
 
 RATE = 24_000

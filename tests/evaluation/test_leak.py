@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from voxtwist.evaluation.leak import measure_leak
+from voxtwist.evaluation.speech.leak import measure_leak
 from voxtwist.model.base import load_model
 from voxtwist.vocabulary import ChatFormat, SpeechVocabulary
 

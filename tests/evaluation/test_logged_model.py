@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from voxtwist.evaluation.logged_model import log_model_metrics
+from voxtwist.tracking.logged_model import log_model_metrics
 from voxtwist.tracking.runs import resume_run
 from voxtwist.tracking.store import open_store
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from voxtwist.evaluation.mos import Dnsmos, Scores
+from voxtwist.evaluation.speech.mos import Dnsmos, Scores
 
 
 def siren(seconds: float) -> np.ndarray:

@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerFast
 
 from voxtwist.data.files import rows_path
 from voxtwist.errors import VoxtwistError
-from voxtwist.evaluation.questions import choose_questions
+from voxtwist.evaluation.speech.questions import choose_questions
 from voxtwist.vocabulary import SpeechVocabulary
 
 

@@ -17,18 +17,18 @@ from selenium.webdriver.common.by import By
 
 from voxtwist import params
 from voxtwist.errors import VoxtwistError
-from voxtwist.evaluation.judges import Heard
-from voxtwist.evaluation.leak import Leak
-from voxtwist.evaluation.mos import Scores
-from voxtwist.evaluation.questions import Reference
-from voxtwist.evaluation.report import find_extremes
-from voxtwist.evaluation.report_stage import report_stage
-from voxtwist.evaluation.speech import as_metrics, write_samples
-from voxtwist.evaluation.speech_metrics import summarise
-from voxtwist.evaluation.text_table import compare_text, write_questions
-from voxtwist.evaluation.utterance import Utterance, measure
+from voxtwist.evaluation.speech.evaluate import as_metrics, write_samples
+from voxtwist.evaluation.speech.figures import summarise
+from voxtwist.evaluation.speech.judges import Heard
+from voxtwist.evaluation.speech.leak import Leak
+from voxtwist.evaluation.speech.mos import Scores
+from voxtwist.evaluation.speech.questions import Reference
+from voxtwist.evaluation.speech.utterance import Utterance, measure
+from voxtwist.evaluation.text.table import compare_text, write_questions
 from voxtwist.files import write_json
-from voxtwist.tracking.listening import read_groups
+from voxtwist.pages.listening import read_groups
+from voxtwist.pages.report import find_extremes
+from voxtwist.stages.report import report_stage
 from voxtwist.tracking.runs import resume_run
 from voxtwist.tracking.store import open_store
 from voxtwist.vocabulary import Spoken

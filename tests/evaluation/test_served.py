@@ -7,9 +7,9 @@ import pytest
 from by_heart import learn_by_heart
 from completions_server import serving
 from voxtwist.errors import VoxtwistError
-from voxtwist.evaluation.served import ServedLM
-from voxtwist.evaluation.text import evaluate_text
-from voxtwist.evaluation.unitlm import UnitLM
+from voxtwist.evaluation.text.evaluate import evaluate_text
+from voxtwist.evaluation.text.served import ServedLM
+from voxtwist.evaluation.text.unitlm import UnitLM
 from voxtwist.inference.server import Server
 
 QUESTION, ANSWER = "What is two plus two?", "It is four"

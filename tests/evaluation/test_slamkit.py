@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 
 from voxtwist.cli.main import app
 from voxtwist.errors import VoxtwistError
-from voxtwist.evaluation.slamkit import import_slamkit
-from voxtwist.evaluation.unitlm import UnitLM
+from voxtwist.evaluation.text.unitlm import UnitLM
+from voxtwist.model.slamkit import import_slamkit
 from voxtwist.vocabulary import SpeechVocabulary
 
 CODES = 32

@@ -9,14 +9,14 @@ import pytest
 import soundfile
 
 from voxtwist.codec.files import read_speech_tokens
-from voxtwist.evaluation.asr import MoonshineTranscriber
-from voxtwist.evaluation.judges import Judges
-from voxtwist.evaluation.leak import Leak
-from voxtwist.evaluation.mos import Dnsmos
-from voxtwist.evaluation.questions import Reference
-from voxtwist.evaluation.speech import as_metrics, decode, judge, write_samples
-from voxtwist.evaluation.speech_metrics import summarise
-from voxtwist.evaluation.utterance import Utterance, repeated_ngrams
+from voxtwist.evaluation.speech.asr import MoonshineTranscriber
+from voxtwist.evaluation.speech.evaluate import as_metrics, decode, judge, write_samples
+from voxtwist.evaluation.speech.figures import summarise
+from voxtwist.evaluation.speech.judges import Judges
+from voxtwist.evaluation.speech.leak import Leak
+from voxtwist.evaluation.speech.mos import Dnsmos
+from voxtwist.evaluation.speech.questions import Reference
+from voxtwist.evaluation.speech.utterance import Utterance, repeated_ngrams
 from voxtwist.vocabulary import Spoken
 
 REFERENCE = "seven plus eight is fifteen"

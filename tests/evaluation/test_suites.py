@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from voxtwist.errors import VoxtwistError
-from voxtwist.evaluation.suites import STRICT_ANSWER, load_suites
-from voxtwist.evaluation.text import TextResults, evaluate_text
+from voxtwist.evaluation.text.evaluate import TextResults, evaluate_text
+from voxtwist.evaluation.text.suites import STRICT_ANSWER, load_suites
 
 
 def ask(checkpoint: Path, suite: str, datasets: Path, limit: int | None = None) -> TextResults:

@@ -3,7 +3,7 @@
 import pytest
 
 from voxtwist.errors import VoxtwistError
-from voxtwist.evaluation.text_table import compare_text, questions_digest
+from voxtwist.evaluation.text.table import compare_text, questions_digest
 
 
 def row(task: str, doc_id: int, **metrics: float) -> dict[str, object]:

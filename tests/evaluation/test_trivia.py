@@ -2,7 +2,7 @@
 
 from voxtwist.corpus.everyday import everyday, normalise
 from voxtwist.evaluation.normalise import normalise as normalise_answer
-from voxtwist.evaluation.trivia import load_trivia, trivia, trivia_questions
+from voxtwist.evaluation.text.trivia import load_trivia, trivia, trivia_questions
 
 
 def test_four_different_choices_of_which_one_is_the_corpus_answer() -> None:

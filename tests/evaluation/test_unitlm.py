@@ -17,8 +17,8 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from voxtwist.evaluation.suites import load_suites
-from voxtwist.evaluation.unitlm import UnitLM
+from voxtwist.evaluation.text.suites import load_suites
+from voxtwist.evaluation.text.unitlm import UnitLM
 from voxtwist.vocabulary import ChatFormat, extend_tokenizer
 
 CODES = 32

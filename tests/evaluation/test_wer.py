@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voxtwist.evaluation.wer import align_words, character_errors, error_rate, word_errors
+from voxtwist.evaluation.speech.wer import align_words, character_errors, error_rate, word_errors
 
 WORDS = st.lists(st.sampled_from(["alpha", "bravo", "delta", "echo"]), max_size=8).map(" ".join)
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from voxtwist.cli.main import app
 from voxtwist.errors import VoxtwistError
-from voxtwist.inference.demo import Demo, DemoServer
+from voxtwist.pages.demo import Demo, DemoServer
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
          "--disable-component-update", "--autoplay-policy=no-user-gesture-required"]  # fmt: skip

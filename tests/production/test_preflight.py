@@ -16,14 +16,14 @@ import yaml
 from voxtwist import params
 from voxtwist.data.convert import convert
 from voxtwist.data.part import ConvertSettings
-from voxtwist.evaluation.suites import load_suites
+from voxtwist.evaluation.text.suites import load_suites
 from voxtwist.params import Params
-from voxtwist.scale import checks
-from voxtwist.scale.estimate import VOICE_ASSISTANT, estimate, h100, sample_flops
-from voxtwist.scale.model_size import model_size
-from voxtwist.scale.preflight import preflight
-from voxtwist.scale.split_shape import split_shape
-from voxtwist.scale.stages import sample_raw, text_hours
+from voxtwist.preflight import checks
+from voxtwist.preflight.estimate import VOICE_ASSISTANT, estimate, h100, sample_flops
+from voxtwist.preflight.hours import sample_raw, text_hours
+from voxtwist.preflight.model_size import model_size
+from voxtwist.preflight.preflight import preflight
+from voxtwist.preflight.split_shape import split_shape
 from voxtwist.vocabulary import ChatFormat, extend_tokenizer
 
 ROOT = Path(__file__).parents[2]

@@ -15,7 +15,7 @@ import pytest
 
 from voxtwist.codec.audio import write_audio
 from voxtwist.errors import VoxtwistError
-from voxtwist.tracking.listening import write_listening_page
+from voxtwist.pages.listening import write_listening_page
 
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",

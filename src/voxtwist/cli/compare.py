@@ -9,7 +9,7 @@ from voxtwist import params
 from voxtwist.errors import VoxtwistError
 
 if TYPE_CHECKING:
-    from voxtwist.comparison.blind import Key
+    from voxtwist.pages.blind import Key
 
 PARAMS = Path("params.yaml")
 PAGE = Path("comparison/page.html")  # the folder is ignored by git
@@ -41,9 +41,9 @@ def compare(
     """Put the answers of several models on one page: players, transcripts, figures."""
     from tempfile import TemporaryDirectory
 
-    from voxtwist.comparison.blind import key_path, write_blind
-    from voxtwist.comparison.page import write_comparison
     from voxtwist.comparison.sides import load_side
+    from voxtwist.pages.blind import key_path, write_blind
+    from voxtwist.pages.comparison import write_comparison
     from voxtwist.tracking.store import open_store
 
     if serve and not blind:
@@ -72,8 +72,8 @@ def votes(
     key: Annotated[Path, typer.Option(help="Written beside the blind page.")] = KEY,
 ) -> None:
     """Count the votes of a blind page, and add them to the runs of both models."""
-    from voxtwist.comparison.blind import read_key
     from voxtwist.comparison.votes import add_votes, read_votes
+    from voxtwist.pages.blind import read_key
     from voxtwist.tracking.store import open_store
 
     secret = read_key(key)

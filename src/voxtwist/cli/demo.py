@@ -31,7 +31,7 @@ def demo(
     params_file: ParamsFile = Path("params.yaml"),
 ) -> None:
     """Open a page to type to a model, read and listen, until Ctrl-C."""
-    from voxtwist.inference.demo import Demo, DemoServer
+    from voxtwist.pages.demo import Demo, DemoServer
 
     settings = read_settings(params_file, speaker, prompt_audio)
     loaded = load_speaker(checkpoint, settings)

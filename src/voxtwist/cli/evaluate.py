@@ -58,10 +58,10 @@ def evaluate_text(
     """Ask a checkpoint text questions, as the stage evaluate_text does."""
     from rich.console import Console
 
-    from voxtwist.evaluation.text import evaluate_text
-    from voxtwist.evaluation.text_summary import comparison_table, results_table
-    from voxtwist.evaluation.text_table import compare_text, read_questions
-    from voxtwist.evaluation.tracked import write_text_results
+    from voxtwist.cli.text_tables import comparison_table, results_table
+    from voxtwist.evaluation.text.evaluate import evaluate_text
+    from voxtwist.evaluation.text.table import compare_text, read_questions
+    from voxtwist.stages.evaluate import write_text_results
 
     earlier = read_questions(before) if before else None
     results = evaluate_text(
@@ -94,7 +94,7 @@ def import_slamkit(
     n_codes: Annotated[int, typer.Option(help="Codes of the codec")] = 4096,
 ) -> None:
     """Turn a UnitLM checkpoint (model type speech_language_model) into a plain one."""
-    from voxtwist.evaluation.slamkit import import_slamkit
+    from voxtwist.model.slamkit import import_slamkit
 
     fmt = import_slamkit(checkpoint, output, tokenizer, fmt, n_codes)
     typer.echo(f"{output}: format {fmt}, {n_codes} codes")
@@ -105,8 +105,8 @@ def lm_eval(context: typer.Context) -> None:
     pretrained=DIR[,mask_speech=True,answer_prefix=<text>] --tasks trivia."""
     from lm_eval.__main__ import cli_evaluate
 
-    import voxtwist.evaluation.unitlm  # noqa: F401 - registers the model
-    from voxtwist.evaluation.suites import TASKS
+    import voxtwist.evaluation.text.unitlm  # noqa: F401 - registers the model
+    from voxtwist.evaluation.text.suites import TASKS
 
     arguments = context.args
     if "--tasks" in arguments and "--include_path" not in arguments:

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from voxtwist.scale.estimate import Estimate
-    from voxtwist.scale.preflight import Preflight
+    from voxtwist.preflight.estimate import Estimate
+    from voxtwist.preflight.preflight import Preflight
 
 STYLES = {"ok": "green", "warning": "yellow", "missing": "bold red"}
 PARAMS = typer.Option("--params", help="What is to be run")
@@ -34,7 +34,7 @@ def preflight(
     """Look for all that params.yaml needs, and tell how long it will take (exit code 1 if
     something is missing)."""
     from voxtwist import params
-    from voxtwist.scale.preflight import preflight as run
+    from voxtwist.preflight.preflight import preflight as run
 
     settings = params.load(params_file)
     with Console(stderr=True).status("Looking, and timing this machine"):
@@ -62,11 +62,11 @@ def estimate(
     from dataclasses import replace
 
     from voxtwist import params
-    from voxtwist.scale.estimate import VOICE_ASSISTANT, h100
-    from voxtwist.scale.estimate import estimate as work_out
-    from voxtwist.scale.model_size import model_size
-    from voxtwist.scale.probe import this_machine
-    from voxtwist.scale.split_shape import split_shape
+    from voxtwist.preflight.estimate import VOICE_ASSISTANT, h100
+    from voxtwist.preflight.estimate import estimate as work_out
+    from voxtwist.preflight.model_size import model_size
+    from voxtwist.preflight.probe import this_machine
+    from voxtwist.preflight.split_shape import split_shape
 
     settings = params.load(params_file)
     size = model_size(settings)

@@ -7,9 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Lock
 
-from voxtwist.comparison.blind import Key
 from voxtwist.comparison.votes import check_vote
 from voxtwist.errors import VoxtwistError
+from voxtwist.pages.blind import Key
 
 LONGEST = 10_000  # bytes of a vote
 

@@ -9,14 +9,14 @@ from typing import Any
 import orjson
 
 from voxtwist.errors import VoxtwistError
-from voxtwist.evaluation.speech import SAMPLES, as_metrics
-from voxtwist.evaluation.speech_metrics import summarise
+from voxtwist.evaluation.speech.evaluate import SAMPLES, as_metrics
+from voxtwist.evaluation.speech.figures import summarise
+from voxtwist.evaluation.speech.utterance import Utterance
 from voxtwist.evaluation.statistics import mean
-from voxtwist.evaluation.text_table import pair_answers, read_questions
-from voxtwist.evaluation.utterance import Utterance
+from voxtwist.evaluation.text.table import pair_answers, read_questions
+from voxtwist.pages.listening import Tile
 from voxtwist.params import Promotion
 from voxtwist.tracking.artifacts import fetch
-from voxtwist.tracking.listening import Tile
 from voxtwist.tracking.registry import find_version
 from voxtwist.tracking.store import Store
 

@@ -11,8 +11,8 @@ from voxtwist.codec.kmeans import KMeansCodec
 from voxtwist.corpus.everyday import clean_sentences
 from voxtwist.corpus.numbers import numbers
 from voxtwist.corpus.voice import SAMPLE_RATE, speak
-from voxtwist.evaluation.asr import load_transcriber
-from voxtwist.evaluation.wer import error_rate, word_errors
+from voxtwist.evaluation.speech.asr import load_transcriber
+from voxtwist.evaluation.speech.wer import error_rate, word_errors
 from voxtwist.params import Corpus
 
 _FLACS = 4  # of the round trip, kept to check by ear

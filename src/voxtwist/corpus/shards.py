@@ -14,7 +14,7 @@ from voxtwist.corpus.everyday import everyday
 from voxtwist.corpus.numbers import numbers
 from voxtwist.corpus.voice import SAMPLE_RATE, speak
 from voxtwist.data.raw import RAW_SCHEMA
-from voxtwist.evaluation.trivia import trivia_questions
+from voxtwist.evaluation.text.trivia import trivia_questions
 from voxtwist.params import Corpus
 
 # SLAM-Omni's columns in its order, those included that Voxtwist itself never reads.

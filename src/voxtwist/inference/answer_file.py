@@ -9,7 +9,7 @@ import orjson
 from voxtwist.codec.audio import write_audio
 from voxtwist.codec.files import write_speech_tokens
 from voxtwist.errors import VoxtwistError
-from voxtwist.evaluation.speech import decode
+from voxtwist.evaluation.speech.evaluate import decode
 from voxtwist.inference.generate import generate
 from voxtwist.inference.speaker import Speaker
 from voxtwist.params import Generate

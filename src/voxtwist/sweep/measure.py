@@ -9,10 +9,10 @@ from typing import Any
 
 from voxtwist.codec.loading import load_codec
 from voxtwist.errors import VoxtwistError
-from voxtwist.evaluation.judges import Judges
-from voxtwist.evaluation.questions import HELD_OUT
-from voxtwist.evaluation.speech import evaluate_speech
-from voxtwist.evaluation.text import evaluate_text
+from voxtwist.evaluation.speech.evaluate import evaluate_speech
+from voxtwist.evaluation.speech.judges import Judges
+from voxtwist.evaluation.speech.questions import HELD_OUT
+from voxtwist.evaluation.text.evaluate import evaluate_text
 from voxtwist.params import Params
 from voxtwist.sweep.job import Paths
 from voxtwist.sweep.retention import TEXT_NLL, passages, text_batches, text_nll

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from voxtwist.data.packing import pack
 from voxtwist.errors import VoxtwistError
 from voxtwist.evaluation.held_out import trained_on
-from voxtwist.evaluation.trivia import trivia
+from voxtwist.evaluation.text.trivia import trivia
 from voxtwist.params import Sweep
 from voxtwist.training.batches import IGNORE, Batch, join
+from voxtwist.training.packing import pack
 from voxtwist.training.train import Trainer
 
 TEXT_NLL = "text_nll"

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from voxtwist.data.index import TokenIndex
-from voxtwist.data.packing import pack, pad
 from voxtwist.errors import VoxtwistError
 from voxtwist.params import Train
+from voxtwist.training.packing import pack, pad
 from voxtwist.vocabulary import SpeechVocabulary
 
 IGNORE = -100

@@ -16,7 +16,6 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from voxtwist.data.index import TokenIndex
-from voxtwist.data.packing import utilisation
 from voxtwist.errors import VoxtwistError
 from voxtwist.model.base import load_model, load_tokenizer
 from voxtwist.model.loss import Tally
@@ -25,6 +24,7 @@ from voxtwist.params import Train
 from voxtwist.training.batches import Batch, disturb_speech, every_row, plan_steps, read_batch
 from voxtwist.training.metrics import add_tallies, memory_gb, reduce_tallies, summarise
 from voxtwist.training.optimizer import build_optimizer, build_schedule
+from voxtwist.training.packing import utilisation
 from voxtwist.training.precision import choose_precision
 from voxtwist.training.progress import TrainingProgress
 from voxtwist.training.run import Metrics, NoRun, OpenRun, Run

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
+from voxtwist.evaluation.speech.utterance import Utterance
+from voxtwist.evaluation.speech.wer import Errors
 from voxtwist.evaluation.statistics import Estimate, mean, ratio
-from voxtwist.evaluation.utterance import Utterance
-from voxtwist.evaluation.wer import Errors
 
 
 def summarise(utterances: Sequence[Utterance], resamples: int) -> dict[str, Estimate]:

@@ -13,12 +13,12 @@ from typing import Any
 from markupsafe import Markup
 
 from voxtwist.errors import VoxtwistError
-from voxtwist.evaluation.charts import error_histogram, line_chart
-from voxtwist.evaluation.plot_files import Curve
-from voxtwist.evaluation.questions import HELD_OUT
-from voxtwist.evaluation.text_table import read_questions
-from voxtwist.tracking.listening import Card, Group, read_groups
-from voxtwist.tracking.page import write_page
+from voxtwist.evaluation.speech.questions import HELD_OUT
+from voxtwist.evaluation.text.table import read_questions
+from voxtwist.pages.charts import error_histogram, line_chart
+from voxtwist.pages.listening import Card, Group, read_groups
+from voxtwist.pages.page import write_page
+from voxtwist.pages.plot_files import Curve
 
 SHOWN = 3  # best and worst answers of each part
 LOSSES = {"text": "Loss of text tokens", "speech": "Loss of speech tokens"}  # nats a token
@@ -82,7 +82,6 @@ def write_report(
     text = list(text_rows(metrics["text"], samples / "text_sft"))
     write_page(
         page,
-        "voxtwist.evaluation",
         "report.html.jinja",
         title=title,
         text=[row for row in text if not row.minor],

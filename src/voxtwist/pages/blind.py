@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from voxtwist.comparison.page import TEMPLATES, ask
 from voxtwist.comparison.sides import Side, shared_questions
 from voxtwist.errors import VoxtwistError
 from voxtwist.files import write_json
-from voxtwist.tracking.page import write_page
+from voxtwist.pages.comparison import ask
+from voxtwist.pages.page import write_page
 
 Choice = Literal["A", "B", "even"]
 
@@ -66,7 +66,6 @@ def write_blind(page: Path, sides: Sequence[Side], seed: int, served: bool = Fal
     pairs = list(zip(secret, asked, strict=True))
     write_page(
         page,
-        TEMPLATES,
         "blind.html.jinja",
         title=f"Blind comparison {key.comparison}",
         comparison=key.comparison,

@@ -19,10 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from voxtwist.errors import VoxtwistError
 from voxtwist.inference.speaker import Speaker
+from voxtwist.pages.listening import embed_waveform
 from voxtwist.params import Generate
-from voxtwist.tracking.listening import embed_waveform
 
-PAGE = Path(__file__).with_name("demo.html")
+PAGE = Path(__file__).parent / "templates" / "demo.html"
 LONGEST_REQUEST = 1_000_000  # bytes
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
 

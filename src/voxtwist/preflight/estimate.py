@@ -9,7 +9,7 @@ from typing import Any
 
 from voxtwist.model.loss import CHUNK
 from voxtwist.params import Train
-from voxtwist.scale.model_size import ModelSize
+from voxtwist.preflight.model_size import ModelSize
 
 FP32, BF16 = 4, 2  # bytes
 # Share of a GPU's peak that trainings of such small models reach; benchmarks/estimate.py for CPUs.

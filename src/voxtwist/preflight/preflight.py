@@ -9,11 +9,11 @@ import torch
 from voxtwist.device import best_device
 from voxtwist.errors import VoxtwistError
 from voxtwist.params import Params
-from voxtwist.scale.checks import Check, check_inputs
-from voxtwist.scale.estimate import VOICE_ASSISTANT, Machine
-from voxtwist.scale.model_size import model_size
-from voxtwist.scale.probe import this_machine
-from voxtwist.scale.stages import Stage, disk_gb, free_disk_gb, memory_gb, sample_raw, stages
+from voxtwist.preflight.checks import Check, check_inputs
+from voxtwist.preflight.estimate import VOICE_ASSISTANT, Machine
+from voxtwist.preflight.hours import Stage, disk_gb, free_disk_gb, memory_gb, sample_raw, stages
+from voxtwist.preflight.model_size import model_size
+from voxtwist.preflight.probe import this_machine
 from voxtwist.training.precision import choose_precision
 
 

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voxtwist.comparison.sides import Question, Side, shared_questions
-from voxtwist.tracking.listening import HEADINGS, Card, Tile, make_tiles
-from voxtwist.tracking.page import write_page
-
-TEMPLATES = "voxtwist.comparison"
+from voxtwist.pages.listening import HEADINGS, Card, Tile, make_tiles
+from voxtwist.pages.page import write_page
 
 
 @dataclass(frozen=True)
@@ -53,9 +51,7 @@ def write_comparison(page: Path, sides: Sequence[Side]) -> None:
     ]
     text = _figures([side.text for side in sides])
     title = " · ".join(side.name for side in sides)
-    write_page(
-        page, TEMPLATES, "comparison.html.jinja", title=title, sides=sides, text=text, groups=groups
-    )
+    write_page(page, "comparison.html.jinja", title=title, sides=sides, text=text, groups=groups)
 
 
 def ask(question: Question, sides: Sequence[Side]) -> Asked:

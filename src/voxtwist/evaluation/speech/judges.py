@@ -8,10 +8,10 @@ from typing import TypeVar
 import numpy as np
 
 from voxtwist.codec.audio import read_audio
-from voxtwist.evaluation.asr import Transcriber, load_transcriber
-from voxtwist.evaluation.mos import Dnsmos, Scores
-from voxtwist.evaluation.utmos import Utmos
-from voxtwist.evaluation.voice import VoiceEmbedder
+from voxtwist.evaluation.speech.asr import Transcriber, load_transcriber
+from voxtwist.evaluation.speech.mos import Dnsmos, Scores
+from voxtwist.evaluation.speech.utmos import Utmos
+from voxtwist.evaluation.speech.voice import VoiceEmbedder
 from voxtwist.params import EvaluateSpeech
 
 T = TypeVar("T")

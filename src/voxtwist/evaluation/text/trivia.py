@@ -41,7 +41,7 @@ class Question:
 
 def trivia(seed: int = SEED) -> list[Question]:
     """All questions, in the corpus' order; the seed draws the wrong answers and the order."""
-    table = files("voxtwist.evaluation") / "tasks" / "trivia_kinds.yaml"
+    table = files("voxtwist.evaluation.text") / "tasks" / "trivia_kinds.yaml"
     kinds: dict[str, list[str]] = yaml.safe_load(table.read_text(encoding="utf-8"))
     kind_of = {normalise(answer): kind for kind, answers in kinds.items() for answer in answers}
     everything = [answer for answers in kinds.values() for answer in answers]

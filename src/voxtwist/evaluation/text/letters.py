@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from voxtwist.evaluation.statistics import mean
-from voxtwist.evaluation.text_table import LETTERS, Row
+from voxtwist.evaluation.text.table import LETTERS, Row
 
 PREDICTIONS, SUMMARY = "letters.csv", "letters_summary.csv"
 _CHOICES = "ABCD"

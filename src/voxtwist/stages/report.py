@@ -7,11 +7,11 @@ from typing import Any
 import orjson
 
 from voxtwist.errors import VoxtwistError
-from voxtwist.evaluation.plot_files import write_accuracies, write_curves, write_error_rates
-from voxtwist.evaluation.report import LOSSES, write_report
-from voxtwist.evaluation.speech import SAMPLES
-from voxtwist.evaluation.tracked import model_run
+from voxtwist.evaluation.speech.evaluate import SAMPLES
+from voxtwist.pages.plot_files import write_accuracies, write_curves, write_error_rates
+from voxtwist.pages.report import LOSSES, write_report
 from voxtwist.params import Params
+from voxtwist.stages.evaluate import model_run
 from voxtwist.tracking.runs import Run, flatten
 
 PAGE = "index.html"

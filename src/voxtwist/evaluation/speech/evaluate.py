@@ -14,12 +14,12 @@ from voxtwist.codec.base import SpeechCodec
 from voxtwist.codec.files import write_speech_tokens
 from voxtwist.device import best_device
 from voxtwist.evaluation.held_out import refuse_trained
-from voxtwist.evaluation.judges import Judges
-from voxtwist.evaluation.leak import Leak, measure_leak
-from voxtwist.evaluation.questions import HELD_OUT, TAUGHT, Reference, choose_questions
-from voxtwist.evaluation.speech_metrics import summarise
+from voxtwist.evaluation.speech.figures import summarise
+from voxtwist.evaluation.speech.judges import Judges
+from voxtwist.evaluation.speech.leak import Leak, measure_leak
+from voxtwist.evaluation.speech.questions import HELD_OUT, TAUGHT, Reference, choose_questions
+from voxtwist.evaluation.speech.utterance import Utterance, measure
 from voxtwist.evaluation.statistics import Estimate
-from voxtwist.evaluation.utterance import Utterance, measure
 from voxtwist.vocabulary import SpeechVocabulary, Spoken
 
 SAMPLES = "samples.jsonl"

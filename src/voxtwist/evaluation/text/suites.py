@@ -19,7 +19,7 @@ from lm_eval.tasks._index import Entry, Kind
 from lm_eval.tasks._yaml_loader import load_yaml
 
 from voxtwist.errors import VoxtwistError
-from voxtwist.evaluation.text_table import LETTERS
+from voxtwist.evaluation.text.table import LETTERS
 
 TASKS = Path(__file__).parent / "tasks"
 _LM_EVAL = Path(lm_eval.tasks.__file__).parent

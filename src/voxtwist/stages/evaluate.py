@@ -9,21 +9,21 @@ from typing import Any
 from voxtwist.codec.loading import load_codec
 from voxtwist.device import best_device
 from voxtwist.errors import VoxtwistError
-from voxtwist.evaluation.judges import Judges
-from voxtwist.evaluation.letters import write_letters
-from voxtwist.evaluation.logged_model import log_model_metrics
-from voxtwist.evaluation.speech import as_metrics, evaluate_speech
-from voxtwist.evaluation.text import TextResults, evaluate_text
-from voxtwist.evaluation.text_table import (
+from voxtwist.evaluation.speech.evaluate import as_metrics, evaluate_speech
+from voxtwist.evaluation.speech.judges import Judges
+from voxtwist.evaluation.text.evaluate import TextResults, evaluate_text
+from voxtwist.evaluation.text.letters import write_letters
+from voxtwist.evaluation.text.table import (
     compare_text,
     questions_digest,
     read_questions,
     write_questions,
 )
 from voxtwist.files import write_json
+from voxtwist.pages.listening import write_listening_page
 from voxtwist.params import Params
 from voxtwist.tracking.hashes import pipeline_md5
-from voxtwist.tracking.listening import write_listening_page
+from voxtwist.tracking.logged_model import log_model_metrics
 from voxtwist.tracking.runs import Run, resume_run
 from voxtwist.tracking.store import open_store
 

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 
 from voxtwist.data.files import rows_path
 from voxtwist.data.index import TokenIndex
-from voxtwist.scale.estimate import Data
+from voxtwist.preflight.estimate import Data
 
 _READ = 100  # samples whose labels are looked at
 

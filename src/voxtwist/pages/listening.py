@@ -18,8 +18,8 @@ import soundfile
 
 from voxtwist.codec.audio import read_audio, resample
 from voxtwist.errors import VoxtwistError
-from voxtwist.evaluation.wer import Span, align_words
-from voxtwist.tracking.page import STYLE, write_page
+from voxtwist.evaluation.speech.wer import Span, align_words
+from voxtwist.pages.page import write_page
 
 OPUS_RATE = 24_000  # Hz; Opus knows 8, 12, 16, 24 and 48 kHz
 HEADINGS = {"heldout": "Held out", "taught": "Taught"}
@@ -92,7 +92,6 @@ def write_listening_page(page: Path, samples: Path, metrics: dict[str, Any], tit
     """
     write_page(
         page,
-        STYLE,
         "listening.html.jinja",
         title=title,
         groups=read_groups(samples, metrics),

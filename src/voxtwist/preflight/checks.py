@@ -161,7 +161,7 @@ def check_suites(params: Params) -> Check:
     Raises:
         VoxtwistError: an unknown suite, or its data are not there.
     """
-    from voxtwist.evaluation.suites import load_suites
+    from voxtwist.evaluation.text.suites import load_suites
 
     settings = params.evaluate_text
     folder = Path(settings.datasets) if settings.datasets else None

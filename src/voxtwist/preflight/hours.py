@@ -12,9 +12,9 @@ from voxtwist.device import best_device
 from voxtwist.errors import VoxtwistError
 from voxtwist.inference.generate import longest_answer
 from voxtwist.params import Params
-from voxtwist.scale.estimate import VOICE_ASSISTANT, Data, memory
-from voxtwist.scale.model_size import ModelSize, extended_model
-from voxtwist.scale.probe import measure_training
+from voxtwist.preflight.estimate import VOICE_ASSISTANT, Data, memory
+from voxtwist.preflight.model_size import ModelSize, extended_model
+from voxtwist.preflight.probe import measure_training
 
 _PROBE_ROWS = 512  # of the first shard
 _DECODED = 16  # tokens that a probe generates
@@ -115,7 +115,7 @@ def stages(
 
 def text_hours(params: Params, trained_per_second: float, token_seconds: float) -> float | None:
     """Base, twist and sft through all suites; None without the suites' data."""
-    from voxtwist.evaluation.suites import load_suites
+    from voxtwist.evaluation.text.suites import load_suites
 
     settings = params.evaluate_text
     try:

@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
 
 from voxtwist.errors import VoxtwistError
-from voxtwist.evaluation.slamkit import import_slamkit, is_slamkit
+from voxtwist.model.slamkit import import_slamkit, is_slamkit
 from voxtwist.vocabulary import MODALITY_TOKENS, SpeechVocabulary, speech_token
 
 

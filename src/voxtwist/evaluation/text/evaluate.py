@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from voxtwist.errors import VoxtwistError
 from voxtwist.evaluation.held_out import refuse_trained
-from voxtwist.evaluation.text_table import Row
+from voxtwist.evaluation.text.table import Row
 
 if TYPE_CHECKING:
-    from voxtwist.evaluation.served import ServedLM
-    from voxtwist.evaluation.suites import Suite
-    from voxtwist.evaluation.unitlm import UnitLM
+    from voxtwist.evaluation.text.served import ServedLM
+    from voxtwist.evaluation.text.suites import Suite
+    from voxtwist.evaluation.text.unitlm import UnitLM
 
 _SOFTWARE = ("lm_eval", "transformers", "torch", "datasets")
 _DETAILS = ("configs", "versions", "n-shot", "n-samples", "config")
@@ -80,8 +80,8 @@ def evaluate_text(
     if not (checkpoint / "config.json").exists():
         raise VoxtwistError(f"{checkpoint} holds no checkpoint: config.json is missing")
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    from voxtwist.evaluation.suites import load_suites
-    from voxtwist.evaluation.unitlm import UnitLM
+    from voxtwist.evaluation.text.suites import load_suites
+    from voxtwist.evaluation.text.unitlm import UnitLM
 
     if server and mask_speech:
         raise VoxtwistError("a server's tokens cannot be masked: evaluate without mask_speech")
@@ -133,7 +133,7 @@ def evaluate_text(
 
 
 def _served(url: str, checkpoint: Path, batch_size: int) -> "ServedLM":
-    from voxtwist.evaluation.served import ServedLM
+    from voxtwist.evaluation.text.served import ServedLM
     from voxtwist.inference.server import Server
 
     return ServedLM(Server.connect(url, checkpoint), checkpoint, batch_size)
@@ -171,7 +171,7 @@ def _flat(results: Any) -> dict[str, float]:
 
 
 def _question(suite: str, task: str, groups: list[str], sample: Row) -> Row:
-    from voxtwist.evaluation.suites import question_text
+    from voxtwist.evaluation.text.suites import question_text
 
     suffix = _suffix(sample["filter"])
     prompt = sample["arguments"][0][0]

@@ -7,12 +7,12 @@ from typing import Any, Self
 import numpy as np
 from sacrebleu import sentence_chrf
 
-from voxtwist.evaluation.judges import Heard
-from voxtwist.evaluation.leak import Leak
-from voxtwist.evaluation.mos import Scores
 from voxtwist.evaluation.normalise import normalise
-from voxtwist.evaluation.questions import Reference
-from voxtwist.evaluation.wer import Errors, character_errors, word_errors
+from voxtwist.evaluation.speech.judges import Heard
+from voxtwist.evaluation.speech.leak import Leak
+from voxtwist.evaluation.speech.mos import Scores
+from voxtwist.evaluation.speech.questions import Reference
+from voxtwist.evaluation.speech.wer import Errors, character_errors, word_errors
 from voxtwist.vocabulary import Spoken
 
 _NGRAM = 4

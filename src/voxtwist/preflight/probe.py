@@ -10,8 +10,8 @@ import torch
 
 from voxtwist.device import best_device
 from voxtwist.params import Params
-from voxtwist.scale.estimate import Data, Machine
-from voxtwist.scale.model_size import ModelSize, extended_model, vocabulary
+from voxtwist.preflight.estimate import Data, Machine
+from voxtwist.preflight.model_size import ModelSize, extended_model, vocabulary
 from voxtwist.training.batches import Batch
 from voxtwist.training.optimizer import build_optimizer
 from voxtwist.training.precision import choose_precision
