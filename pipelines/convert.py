@@ -5,10 +5,10 @@ from pathlib import Path
 
 from voxtwist import params
 from voxtwist.cli.data import progress_bar
-from voxtwist.cli.errors import one_line_errors
 from voxtwist.data.convert import convert
 from voxtwist.data.part import ConvertSettings
 from voxtwist.data.report import report_conversion
+from voxtwist.terminal import one_line_errors
 from voxtwist.vocabulary import ChatFormat, load_extended_tokenizer
 
 OUTPUT = Path("data/sft/all.jsonl")

@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 
 from voxtwist import params
-from voxtwist.cli.errors import one_line_errors
 from voxtwist.files import write_json
 from voxtwist.stages.evaluate import log_text, text_comparison, text_stage
+from voxtwist.terminal import one_line_errors
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("checkpoint", help="of checkpoints/")

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from voxtwist import params
-from voxtwist.cli.errors import one_line_errors
+from voxtwist.terminal import one_line_errors
 from voxtwist.tracking.registry import register
 from voxtwist.tracking.runs import resume_run
 from voxtwist.tracking.store import open_store

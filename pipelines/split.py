@@ -5,8 +5,8 @@ from pathlib import Path
 
 from voxtwist import params
 from voxtwist.cli.data import progress_bar
-from voxtwist.cli.errors import one_line_errors
 from voxtwist.data.split import split
+from voxtwist.terminal import one_line_errors
 
 with one_line_errors():
     data = params.load().data

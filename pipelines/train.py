@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from voxtwist import params
-from voxtwist.cli.errors import one_line_errors
 from voxtwist.stages.train import train_tracked
+from voxtwist.terminal import one_line_errors
 from voxtwist.training.launch import launch_as_asked
 
 launch_as_asked()

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from voxtwist.cli.errors import one_line_errors
 from voxtwist.errors import VoxtwistError
+from voxtwist.terminal import one_line_errors
 
 
 def voxtwist(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from voxtwist.tracking.hashes import md5
+from voxtwist.vcs import md5
 
 pytestmark = pytest.mark.slow
 

@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from voxtwist.tracking.hashes import md5
+from voxtwist.vcs import md5
 
 pytestmark = pytest.mark.slow
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from voxtwist.tracking.hashes import md5
 from voxtwist.tracking.objects import Objects
+from voxtwist.vcs import md5
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from voxtwist.errors import VoxtwistError
-from voxtwist.tracking.hashes import md5, pipeline_md5
+from voxtwist.vcs import md5, pipeline_md5
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from voxtwist.errors import VoxtwistError
-from voxtwist.tracking.summary import show
+from voxtwist.stages.summary import show
 
 METRICS = {
     "convert": {

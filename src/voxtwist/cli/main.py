@@ -11,13 +11,13 @@ from voxtwist.cli import (
     generate,
     inspect,
     lineage,
+    preflight,
     registry,
-    scale,
     speak,
     sweep,
     tracking,
 )
-from voxtwist.cli.errors import one_line_errors
+from voxtwist.terminal import one_line_errors
 
 AREAS = (
     data,
@@ -32,7 +32,7 @@ AREAS = (
     lineage,
     registry,
     compare,
-    scale,
+    preflight,
 )
 
 app = typer.Typer(

@@ -33,7 +33,7 @@ def preset(
 
 def summary() -> None:
     """Show what the last `dvc repro` made, from metrics/*.json."""
-    from voxtwist.tracking.summary import show
+    from voxtwist.stages.summary import show
 
     show(Path("metrics"))
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from voxtwist.errors import VoxtwistError
-from voxtwist.tracking import hashes
 from voxtwist.tracking.objects import Objects
 from voxtwist.tracking.registry import find_version
 from voxtwist.tracking.store import home, open_store
+from voxtwist.vcs import md5
 
 _CONFIG = "config.json"
 
@@ -28,7 +28,7 @@ def registered_checkpoint(name: str, root: Path, experiment: str) -> Path:
     if (unpacked / _CONFIG).is_file():
         return unpacked
     for config in root.glob(f"checkpoints/*/{_CONFIG}"):
-        if hashes.md5(config.parent) == digest:
+        if md5(config.parent) == digest:
             return config.parent
     Objects(root).restore(digest, unpacked)
     return unpacked

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from voxtwist.errors import VoxtwistError
-from voxtwist.tracking import hashes
+from voxtwist.vcs import locked
 
 _NOT_THERE = "deleted"  # bytes that were not pulled do not make a lock stale
 
@@ -40,7 +40,7 @@ def read_lock(root: Path) -> Lock:
         raise VoxtwistError(f"`dvc status` fails in {root.resolve()}: {done.stderr.strip()}")
     status: dict[str, list[Any]] = json.loads(done.stdout or "{}")
     stale = sorted(stage for stage, changes in status.items() if any(map(_matters, changes)))
-    return Lock(frozenset().union(*hashes.locked(root).values()), stale)
+    return Lock(frozenset().union(*locked(root).values()), stale)
 
 
 def _matters(change: Any) -> bool:

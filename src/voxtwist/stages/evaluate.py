@@ -22,10 +22,10 @@ from voxtwist.evaluation.text.table import (
 from voxtwist.files import write_json
 from voxtwist.pages.listening import write_listening_page
 from voxtwist.params import Params
-from voxtwist.tracking.hashes import pipeline_md5
 from voxtwist.tracking.logged_model import log_model_metrics
 from voxtwist.tracking.runs import Run, resume_run
 from voxtwist.tracking.store import open_store
+from voxtwist.vcs import pipeline_md5
 
 TEXT_DETAILS = "details.json"
 SPEECH_SETTINGS = "settings.json"  # with which the model spoke: {"codec": …, "generate": …}

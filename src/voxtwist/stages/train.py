@@ -8,11 +8,11 @@ import voxtwist
 from voxtwist.files import write_json
 from voxtwist.params import Params
 from voxtwist.tracking import lineage
-from voxtwist.tracking.hashes import md5, pipeline_md5
 from voxtwist.tracking.runs import Dataset, Run, run_name, training_run
 from voxtwist.tracking.store import home, open_store
 from voxtwist.training.state import StateFolder, code_fingerprint, fingerprint
 from voxtwist.training.train import train
+from voxtwist.vcs import md5, pipeline_md5
 
 # They say how far a training gets before it is interrupted, not what comes out of it.
 OF_THIS_PROCESS = {"max_hours", "save_steps"}

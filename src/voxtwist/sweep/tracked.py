@@ -11,9 +11,9 @@ from optuna.trial import FrozenTrial
 from voxtwist.params import Params
 from voxtwist.sweep.job import Job, Paths
 from voxtwist.tracking import lineage
-from voxtwist.tracking.hashes import pipeline_md5
 from voxtwist.tracking.runs import Dataset, Run, training_run
 from voxtwist.tracking.store import Store, open_store
+from voxtwist.vcs import pipeline_md5
 
 # Names of a study's and a trial's user attributes.
 PARENT, RETENTION = "mlflow_run", "retention_before"

@@ -13,6 +13,7 @@ from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna.trial import TrialState
 
 from voxtwist.errors import VoxtwistError
+from voxtwist.interrupt import TERMINATED, Stopped
 from voxtwist.params import Params
 from voxtwist.sweep.budget import within_budget
 from voxtwist.sweep.job import Job
@@ -32,7 +33,6 @@ from voxtwist.sweep.tracked import (
 )
 from voxtwist.tracking.runs import Run, flatten
 from voxtwist.training.precision import choose_precision
-from voxtwist.training.stop import TERMINATED, Stopped
 from voxtwist.training.train import Metrics, Trainer
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from voxtwist.tracking import hashes
+from voxtwist.vcs import pipeline_md5
 
 PACKAGES = (
     "voxtwist",
@@ -94,7 +94,7 @@ def collect(root: Path, data: Mapping[str, str]) -> Lineage:
         commit=commit(root),
         stage=os.environ.get("DVC_STAGE"),
         experiment=os.environ.get("DVC_EXP_NAME"),
-        md5={name: hashes.pipeline_md5(root, path) for name, path in data.items()},
+        md5={name: pipeline_md5(root, path) for name, path in data.items()},
         paths=dict(data),
         versions=versions(),
         hardware=hardware(),

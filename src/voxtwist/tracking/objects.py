@@ -16,7 +16,7 @@ from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.tree import Tree
 
 from voxtwist.errors import VoxtwistError
-from voxtwist.tracking import hashes
+from voxtwist.vcs import locked
 
 logging.getLogger("dvc").setLevel(logging.ERROR)
 
@@ -57,7 +57,7 @@ class Objects:
         if self._remote is not None and asked - found.keys():
             there = {d for d in asked - found.keys() if self._complete(self._remote, d)}
             found |= dict.fromkeys(there, "remote")
-        for path, known in hashes.locked(self._root).items():
+        for path, known in locked(self._root).items():
             if (self._root / path).exists():
                 found |= dict.fromkeys((known & asked) - found.keys(), "work tree")
         return found

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from voxtwist.tracking import hashes
 from voxtwist.tracking.objects import Objects
+from voxtwist.vcs import md5
 
 
 def restore(root: Path, digest: str, usual: Path, into: Path) -> Path:
@@ -22,7 +22,7 @@ def restore(root: Path, digest: str, usual: Path, into: Path) -> Path:
         VoxtwistError: it is neither there nor in the cache nor in a DVC remote.
     """
     place = root / usual
-    if place.exists() and hashes.md5(place) == digest:
+    if place.exists() and md5(place) == digest:
         return place
     Objects(root).restore(digest, into)
     return into

@@ -17,6 +17,7 @@ from torch.distributed.tensor import DTensor
 
 from voxtwist.data.index import TokenIndex
 from voxtwist.errors import VoxtwistError
+from voxtwist.interrupt import Stopped, StopRequest
 from voxtwist.model.base import load_model, load_tokenizer
 from voxtwist.model.loss import Tally
 from voxtwist.model.twist import speech_mass
@@ -31,7 +32,6 @@ from voxtwist.training.run import Metrics, NoRun, OpenRun, Run
 from voxtwist.training.sharding import asked_to_shard, load_optimizer, shard, whole
 from voxtwist.training.spoken_model import SpokenModel
 from voxtwist.training.state import StateFolder, TrainingState
-from voxtwist.training.stop import Stopped, StopRequest
 from voxtwist.training.utilisation import mfu
 from voxtwist.vocabulary import SpeechVocabulary
 

@@ -11,12 +11,12 @@ import yaml
 from mlflow.entities import Run
 
 from voxtwist.errors import VoxtwistError
-from voxtwist.tracking import hashes
 from voxtwist.tracking.objects import Objects
 from voxtwist.tracking.query import hashes_of
 from voxtwist.tracking.recreation.settings import write_settings
 from voxtwist.tracking.runs import PARENT_VARIABLE, RECREATES_VARIABLE
 from voxtwist.tracking.store import Store
+from voxtwist.vcs import md5
 
 PATCH = "lineage/work_tree.patch"
 
@@ -153,7 +153,7 @@ class Worktree:
 
     def _link(self, path: str, digest: str) -> None:
         source, target = (self.root / path).resolve(), self.folder / path
-        if hashes.md5(source) != digest:
+        if md5(source) != digest:
             raise VoxtwistError(
                 f"{source} has changed: the run used {digest}, which is in no cache"
             )

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from voxtwist.errors import VoxtwistError
-from voxtwist.training.stop import Stopped
+from voxtwist.interrupt import Stopped
 
 
 @contextmanager
