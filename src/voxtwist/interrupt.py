@@ -1,12 +1,23 @@
-"""A training that is asked to stop does so between two steps, with its state saved."""
+"""SIGTERM and time limits: how a run ends early without losing its work.
 
+SLURM, a spot machine or `docker stop` sends SIGTERM and kills the process some seconds later. There
+are two answers to it. A training finishes its step and saves its state (`StopRequest`, `Stopped`);
+everything else unwinds by an exception, so that what is open gets closed (`sigterm_raises`).
+"""
+
+import contextlib
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from types import FrameType
 
 EX_TEMPFAIL = 75  # of sysexits.h: the task is not done, run it again
 TERMINATED = "SIGTERM"
+
+
+class Terminated(SystemExit):
+    """SIGTERM as an exception, so that training can save its state and the run be closed."""
 
 
 class Stopped(SystemExit):
@@ -21,11 +32,28 @@ class Stopped(SystemExit):
         )
 
 
+@contextlib.contextmanager
+def sigterm_raises() -> Iterator[None]:
+    """SIGTERM raises `Terminated` in the body, where that is in the main thread."""
+
+    def terminate(signum: int, _frame: FrameType | None) -> None:
+        raise Terminated(128 + signum)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python delivers signals to the main thread only
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 class StopRequest:
     """Watches, inside a `with`, for what ends a training early.
 
-    SIGTERM (SLURM, a spot machine) no longer kills the process, which would be in the middle of a
-    step; `reason` is asked after each.
+    SIGTERM no longer kills the process, which would be in the middle of a step; `reason` is asked
+    after each.
     """
 
     def __init__(self, max_hours: float | None) -> None:

@@ -13,10 +13,10 @@ from voxtwist.params import Promotion
 from voxtwist.promotion import ledger
 from voxtwist.promotion.evidence import collect_evidence
 from voxtwist.promotion.gates import Gate, all_gates
-from voxtwist.promotion.lock import read_lock
 from voxtwist.promotion.package import package
 from voxtwist.tracking.registry import PACKAGED_FROM, alias_version, number
 from voxtwist.tracking.store import Store
+from voxtwist.vcs import git_user, read_lock
 
 Alias = Literal["champion", "challenger"]
 CHAMPION: Alias = "champion"
@@ -86,7 +86,7 @@ def promote(
     made = package(store, root, version)
     entry = ledger.Entry(
         action="promote",
-        who=ledger.who(root),
+        who=git_user(root),
         when=ledger.now(),
         model=made.name,
         alias=alias,

@@ -6,6 +6,7 @@ from voxtwist.errors import VoxtwistError
 from voxtwist.promotion import ledger
 from voxtwist.tracking.registry import alias_version, number
 from voxtwist.tracking.store import Store
+from voxtwist.vcs import git_user
 
 
 def rollback(store: Store, root: Path, model: str) -> ledger.Entry:
@@ -29,7 +30,7 @@ def rollback(store: Store, root: Path, model: str) -> ledger.Entry:
         )
     entry = ledger.Entry(
         action="rollback",
-        who=ledger.who(root),
+        who=git_user(root),
         when=ledger.now(),
         model=model,
         alias=last.alias,

@@ -7,7 +7,6 @@ are, is trained with the same seeds; how much it varies is the noise floor.
 import csv
 import json
 import statistics
-import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from voxtwist.sweep.measure import accuracy, held_out_wer
 from voxtwist.sweep.noise import compare
 from voxtwist.tracking.lineage import commit
 from voxtwist.training.state import fingerprint
+from voxtwist.vcs import run_dvc
 
 BASELINE = "baseline"
 # Without what comes before them: another seed must not make another corpus.
@@ -117,18 +117,17 @@ def _key(params: Params) -> str:
 
 
 def _experiments() -> list[str]:
-    command = ["dvc", "exp", "list", "--name-only"]
-    return subprocess.run(command, capture_output=True, text=True).stdout.split()
+    return run_dvc(Path(), "exp", "list", "--name-only").stdout.split()
 
 
 def _run(name: str, candidate: Candidate, seed: int, params: Params) -> None:
     twisted = any(setting.startswith("twist.") for setting in candidate.values)
     stages = [*(_TWIST if twisted else []), *_ALWAYS]
     stages += _SPEECH if params.sweep.objective == "wer" else []
-    command = ["dvc", "exp", "run", "--temp", "--single-item", "-n", name]
+    options: list[str] = []
     for setting, value in {**candidate.values, "seed": seed}.items():
-        command += ["-S", f"{setting}={json.dumps(value)}"]
-    done = subprocess.run([*command, *stages], capture_output=True, text=True)
+        options += ["-S", f"{setting}={json.dumps(value)}"]
+    done = run_dvc(Path(), "exp", "run", "--temp", "--single-item", "-n", name, *options, *stages)
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines()
         raise VoxtwistError(f"the experiment {name} failed: {' '.join(lines[-3:])}")

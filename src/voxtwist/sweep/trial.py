@@ -18,9 +18,8 @@ from voxtwist.params import Params
 from voxtwist.sweep.budget import within_budget
 from voxtwist.sweep.job import Job
 from voxtwist.sweep.measure import Measured, Measurer
-from voxtwist.sweep.owner import Heartbeat
 from voxtwist.sweep.reporting import SPEECH, ReportingRun
-from voxtwist.sweep.slots import REASON, put_back
+from voxtwist.sweep.slots import REASON, Heartbeat, put_back
 from voxtwist.sweep.space import Space
 from voxtwist.sweep.starts import Starts
 from voxtwist.sweep.tracked import (

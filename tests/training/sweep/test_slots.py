@@ -9,7 +9,7 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
-from voxtwist.sweep import owner
+from voxtwist.sweep import slots
 from voxtwist.sweep.slots import LOST, REASON, SLOT, claim, fill, put_back, results
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -29,8 +29,8 @@ def refill(study, trials, first=None, died=None):
 
 def abandon(trial):
     """As if its worker had died: no process has the id of the one that runs it."""
-    mine = trial.user_attrs[owner.OWNER]
-    trial.set_user_attr(owner.OWNER, [mine[0], 2**22 + 1, mine[2]])
+    mine = trial.user_attrs[slots.OWNER]
+    trial.set_user_attr(slots.OWNER, [mine[0], 2**22 + 1, mine[2]])
 
 
 def test_slots_are_filled_once_and_more_of_them_come_behind(study):
@@ -105,12 +105,12 @@ def test_a_worker_of_another_machine_is_dead_after_a_long_silence(study):
     trial = claim(study, SPACE)
 
     def seen(node, seconds):
-        trial.set_user_attr(owner.OWNER, [node, 2**22 + 1, 0.0])
-        trial.set_user_attr(owner.BEAT, time.time() - seconds)
-        return owner.is_dead(study.trials[0])
+        trial.set_user_attr(slots.OWNER, [node, 2**22 + 1, 0.0])
+        trial.set_user_attr(slots.BEAT, time.time() - seconds)
+        return slots.is_dead(study.trials[0])
 
-    assert not seen("elsewhere", owner.SILENCE / 2)
-    assert seen("elsewhere", owner.SILENCE * 2)
+    assert not seen("elsewhere", slots.SILENCE / 2)
+    assert seen("elsewhere", slots.SILENCE * 2)
     assert seen(platform.node(), 0)
-    owner.own(trial)
-    assert not owner.is_dead(study.trials[0])
+    slots.own(trial)
+    assert not slots.is_dead(study.trials[0])
