@@ -4,7 +4,7 @@ from pathlib import Path
 
 from voxtwist import params
 from voxtwist.files import write_json
-from voxtwist.stages.evaluate import speech_stage
+from voxtwist.stages.evaluate_speech import speech_stage
 from voxtwist.terminal import one_line_errors
 
 with one_line_errors():

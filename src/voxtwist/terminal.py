@@ -1,7 +1,7 @@
-"""What a user is told on the terminal in one line instead of a stack trace."""
+"""What a user sees on the terminal: errors in one line instead of a stack trace, and progress."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -26,3 +26,25 @@ def one_line_errors() -> Iterator[None]:
         if os.environ.get("RANK", "0") == "0":  # of many processes one says it
             Console(stderr=True, soft_wrap=True).print(Text(stop.message, style="bold yellow"))
         raise
+
+
+@contextmanager
+def progress_bar(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr; yields a function that moves it on."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(title, total=total)
+        yield lambda done: progress.advance(task, done)

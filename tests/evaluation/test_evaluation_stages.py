@@ -22,7 +22,8 @@ from voxtwist.evaluation.text.evaluate import evaluate_text
 from voxtwist.evaluation.text.table import write_questions
 from voxtwist.evaluation.text.trivia import trivia
 from voxtwist.params import Params
-from voxtwist.stages.evaluate import log_text, speech_stage, text_comparison, text_stage
+from voxtwist.stages.evaluate_speech import speech_stage
+from voxtwist.stages.evaluate_text import compare_folders, log_text, text_stage
 from voxtwist.tracking.store import Store, open_store
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
@@ -74,12 +75,14 @@ def test_text_before_and_after(
     models: dict[str, Path], params: Params, run: tuple[Store, str], split: Path, tmp_path: Path
 ) -> None:
     folders = {name: tmp_path / name for name in models}
-    metrics = {name: text_stage(params, models[name], split, folders[name]) for name in models}
+    metrics = {
+        name: text_stage(tmp_path, params, models[name], split, folders[name]) for name in models
+    }
     assert metrics["sft"]["trivia/n"] == 12
     assert 0 <= metrics["sft"]["trivia/acc"] <= 1
     assert metrics["sft"]["trivia/acc_stderr"] > 0
     assert metrics["sft"]["trivia/leaked_mass"] > 0
-    compared = text_comparison(params, folders["twist"], folders["sft"])["trivia/acc"]
+    compared = compare_folders(folders["twist"], folders["sft"], 50)["trivia/acc"]
     assert compared["before"] == pytest.approx(metrics["twist"]["trivia/acc"])
     assert compared["after"] == pytest.approx(metrics["sft"]["trivia/acc"])
     assert compared["n"] == 12
@@ -97,7 +100,7 @@ def test_text_before_and_after(
 def test_the_table_and_the_details_say_what_was_asked_and_how(
     models: dict[str, Path], params: Params, split: Path, tmp_path: Path
 ) -> None:
-    text_stage(params, models["sft"], split, tmp_path)
+    text_stage(tmp_path, params, models["sft"], split, tmp_path)
     rows = [json.loads(line) for line in (tmp_path / "questions.jsonl").read_text().splitlines()]
     assert rows[0]["question"] == "Who was the 37th President of the United States?"
     assert rows[0]["prompt"] == f"Question: {rows[0]['question']}\nAnswer:"
@@ -118,10 +121,10 @@ def test_tables_of_different_questions_are_not_compared(
     fewer = params.model_copy(
         update={"evaluate_text": params.evaluate_text.model_copy(update={"limit": 3})}
     )
-    text_stage(fewer, models["twist"], split, tmp_path / "twist")
-    text_stage(params, models["sft"], split, tmp_path / "sft")
+    text_stage(tmp_path, fewer, models["twist"], split, tmp_path / "twist")
+    text_stage(tmp_path, params, models["sft"], split, tmp_path / "sft")
     with pytest.raises(VoxtwistError, match="not asked the same questions"):
-        text_comparison(params, tmp_path / "twist", tmp_path / "sft")
+        compare_folders(tmp_path / "twist", tmp_path / "sft", 50)
 
 
 def test_a_question_that_was_trained_on_is_refused(tmp_path: Path) -> None:
@@ -138,7 +141,7 @@ def test_a_suite_with_a_trained_question_is_refused_whatever_the_limit(
     split = tmp_path / "train.jsonl"
     pq.write_table(pa.table({"question": [trivia()[200].question]}), rows_path(split))
     with pytest.raises(VoxtwistError, match=r"trivia asks .* \(1 of 258 questions are\)"):
-        text_stage(params, models["sft"], split, tmp_path)
+        text_stage(tmp_path, params, models["sft"], split, tmp_path)
 
 
 def test_mistakes_are_named(models: dict[str, Path], tmp_path: Path) -> None:
@@ -174,8 +177,7 @@ def test_speech_from_the_model_to_the_run(
     logged = store.client.get_run(run_id).data.metrics
     assert logged["speech/heldout/numbers/wer"] == metrics["heldout/numbers/wer"]
     artifacts = {item.path for item in store.client.list_artifacts(run_id, "speech")}
-    assert artifacts >= {"speech/listening.html", "speech/heldout-numbers-01.flac"}
-    assert "embedded tiny" in (output / "listening.html").read_text()
+    assert artifacts >= {"speech/samples.jsonl", "speech/heldout-numbers-01.flac"}
 
 
 def test_a_server_speaks_for_the_model(

@@ -155,6 +155,9 @@ def test_the_page_tells_what_was_measured(project: tuple[Path, params.Params], p
     store = open_store(root, settings.tracking.experiment)
     run_id = json.loads((root / "metrics" / "train.json").read_text())["run_id"]
     assert [f.path for f in store.client.list_artifacts(run_id, "report")] == ["report/index.html"]
+    assert [f.path for f in store.client.list_artifacts(run_id, "speech")] == [
+        "speech/listening.html"
+    ]
 
 
 def test_nothing_is_fetched_or_run(page: Path) -> None:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from voxtwist.codec.base import decode_all
 from voxtwist.codec.files import read_speech_tokens
 from voxtwist.evaluation.speech.asr import MoonshineTranscriber
-from voxtwist.evaluation.speech.evaluate import as_metrics, decode, judge, write_samples
+from voxtwist.evaluation.speech.evaluate import as_metrics, judge, write_samples
 from voxtwist.evaluation.speech.figures import summarise
 from voxtwist.evaluation.speech.judges import Judges
 from voxtwist.evaluation.speech.leak import Leak
@@ -43,7 +44,7 @@ def utterances(word_codec: Any, answers: list[Spoken]) -> list[Utterance]:
         "heldout", "numbers", "numbers-1", "7 + 8?", REFERENCE, word_codec.codes(REFERENCE)
     )
     references = [reference] * len(answers)
-    waveforms = decode(word_codec, [answer.codes for answer in answers])
+    waveforms = decode_all(word_codec, [answer.codes for answer in answers])
     leaks = [Leak(0.5, 5)] * 4 + [Leak(0.0, 0)]
     judges = Judges(MoonshineTranscriber(), Dnsmos())
     return judge(references, answers, leaks, waveforms, word_codec, judges, 6)
@@ -93,7 +94,7 @@ def test_metrics_are_flat_with_intervals_beside(utterances: list[Utterance]) -> 
 def test_samples_can_be_played_read_and_spoken_again(
     utterances: list[Utterance], answers: list[Spoken], word_codec: Any, tmp_path: Path
 ) -> None:
-    waveforms = decode(word_codec, [answer.codes for answer in answers])
+    waveforms = decode_all(word_codec, [answer.codes for answer in answers])
     write_samples(tmp_path, utterances, answers, waveforms, word_codec)
     rows = [json.loads(line) for line in (tmp_path / "samples.jsonl").read_text().splitlines()]
     assert [row["id"] for row in rows] == [f"heldout-numbers-0{i}" for i in range(1, 6)]
@@ -112,7 +113,7 @@ def test_an_answer_that_was_closed_at_its_longest_ran_away(
         references,
         answers[:1],
         [Leak(0.0, 5)],
-        decode(word_codec, [answers[0].codes]),
+        decode_all(word_codec, [answers[0].codes]),
         word_codec,
         Judges(MoonshineTranscriber()),
         longest=len(answers[0].codes),

@@ -1,18 +1,16 @@
 """`voxtwist convert`, `merge`, `split` and `tokenize`: from raw data to what training reads."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from voxtwist.errors import VoxtwistError
+from voxtwist.terminal import progress_bar
 
 if TYPE_CHECKING:
     from voxtwist.codec.base import SpeechCodec
@@ -49,20 +47,6 @@ def register(app: typer.Typer) -> None:
     app.command("merge")(merge)
     app.command("split")(split)
     app.command("tokenize")(tokenize)
-
-
-@contextmanager
-def progress_bar(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr; yields a function that moves it on."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(title, total=total)
-        yield lambda done: progress.advance(task, done)
 
 
 def convert(

@@ -59,9 +59,8 @@ def evaluate_text(
     from rich.console import Console
 
     from voxtwist.cli.text_tables import comparison_table, results_table
-    from voxtwist.evaluation.text.evaluate import evaluate_text
+    from voxtwist.evaluation.text.evaluate import evaluate_text, write_results
     from voxtwist.evaluation.text.table import compare_text, read_questions
-    from voxtwist.stages.evaluate import write_text_results
 
     earlier = read_questions(before) if before else None
     results = evaluate_text(
@@ -75,7 +74,7 @@ def evaluate_text(
         mask_speech=mask_speech,
         server=server,
     )
-    write_text_results(output, results, bootstrap)
+    write_results(output, results, bootstrap)
     console = Console()
     console.print(results_table(results.metrics))
     if earlier:

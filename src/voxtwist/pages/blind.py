@@ -11,10 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from voxtwist.comparison.sides import Side, shared_questions
 from voxtwist.errors import VoxtwistError
 from voxtwist.files import write_json
-from voxtwist.pages.comparison import ask
+from voxtwist.pages.comparison import Side, ask, shared_questions
 from voxtwist.pages.page import write_page
 
 Choice = Literal["A", "B", "even"]

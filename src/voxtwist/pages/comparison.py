@@ -3,10 +3,33 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from voxtwist.comparison.sides import Question, Side, shared_questions
+from voxtwist.errors import VoxtwistError
 from voxtwist.pages.listening import HEADINGS, Card, Tile, make_tiles
 from voxtwist.pages.page import write_page
+
+Question = tuple[str, str, str]  # group, part, question
+
+
+@dataclass(frozen=True)
+class Side:
+    """One model.
+
+    Attributes:
+        name: as people know it: the run's name, and the version when asked for by one.
+        samples: folder of `evaluate_speech`, with samples.jsonl and FLAC files.
+        rows: of samples.jsonl, by question.
+        metrics: as of metrics/speech.json.
+        text: accuracy of each metric of `promotion.text_metrics`.
+    """
+
+    name: str
+    run_id: str
+    samples: Path
+    rows: dict[Question, dict[str, Any]]
+    metrics: dict[str, Any]
+    text: list[Tile]
 
 
 @dataclass(frozen=True)
@@ -52,6 +75,23 @@ def write_comparison(page: Path, sides: Sequence[Side]) -> None:
     text = _figures([side.text for side in sides])
     title = " · ".join(side.name for side in sides)
     write_page(page, "comparison.html.jinja", title=title, sides=sides, text=text, groups=groups)
+
+
+def shared_questions(sides: Sequence[Side]) -> list[Question]:
+    """What every side was asked, in the first one's order.
+
+    Raises:
+        VoxtwistError: they have no question in common.
+    """
+    shared = [
+        question for question in sides[0].rows if all(question in side.rows for side in sides[1:])
+    ]
+    if not shared:
+        raise VoxtwistError(
+            "the models have no question in common: evaluate them on the same splits, with the "
+            "same seed"
+        )
+    return shared
 
 
 def ask(question: Question, sides: Sequence[Side]) -> Asked:

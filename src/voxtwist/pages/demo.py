@@ -17,9 +17,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from voxtwist.codec.audio import embed_waveform
 from voxtwist.errors import VoxtwistError
 from voxtwist.inference.speaker import Speaker
-from voxtwist.pages.listening import embed_waveform
 from voxtwist.params import Generate
 
 PAGE = Path(__file__).parent / "templates" / "demo.html"

@@ -4,24 +4,19 @@ The page carries its audio (Opus, as base64) and needs no scripts, so it also wo
 sandboxed frame, from a mail, or offline.
 """
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
-import soundfile
 
-from voxtwist.codec.audio import read_audio, resample
+from voxtwist.codec.audio import embed_audio
 from voxtwist.errors import VoxtwistError
 from voxtwist.evaluation.speech.wer import Span, align_words
 from voxtwist.pages.page import write_page
 
-OPUS_RATE = 24_000  # Hz; Opus knows 8, 12, 16, 24 and 48 kHz
 HEADINGS = {"heldout": "Held out", "taught": "Taught"}
 # What the page shows of every group: name of the figure, label, format, and whether to print it
 # beside the data's own speech.
@@ -106,22 +101,6 @@ def read_groups(samples: Path, metrics: dict[str, Any]) -> list[Group]:
     return _groups(
         [orjson.loads(line) for line in table.read_bytes().splitlines()], samples, metrics
     )
-
-
-def embed_audio(path: Path) -> str:
-    """An audio file as a data URL of Opus in Ogg: about 6 kB a second."""
-    return embed_waveform(*read_audio(path))
-
-
-def embed_waveform(waveform: np.ndarray, rate: int) -> str:
-    """As `embed_audio`, of a mono float32 waveform (N,) at `rate` Hz."""
-    waveform = np.clip(resample(waveform, rate, OPUS_RATE), -1, 1)
-    buffer = io.BytesIO()
-    # libsndfile's Opus encoder overflows its stack when given a long array at once.
-    with soundfile.SoundFile(buffer, "w", OPUS_RATE, 1, format="OGG", subtype="OPUS") as file:
-        for start in range(0, len(waveform), OPUS_RATE):
-            file.write(waveform[start : start + OPUS_RATE])
-    return "data:audio/ogg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _groups(rows: Sequence[dict[str, Any]], samples: Path, metrics: dict[str, Any]) -> list[Group]:

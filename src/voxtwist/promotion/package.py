@@ -18,8 +18,8 @@ from mlflow.types.schema import Array
 
 import voxtwist
 from voxtwist.errors import VoxtwistError
+from voxtwist.evaluation.speech.evaluate import SPEECH_SETTINGS
 from voxtwist.params import Codec, Generate
-from voxtwist.stages.evaluate import SPEECH_SETTINGS
 from voxtwist.tracking.artifacts import fetch
 from voxtwist.tracking.registry import LINEAGE, PACKAGED_FROM, number, package_of
 from voxtwist.tracking.restore import restore

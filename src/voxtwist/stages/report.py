@@ -1,4 +1,4 @@
-"""The report stage as the pipeline runs it: page and plots out of what was measured."""
+"""Stage `report`: report, listening page and plots out of what was measured."""
 
 import json
 from pathlib import Path
@@ -8,13 +8,14 @@ import orjson
 
 from voxtwist.errors import VoxtwistError
 from voxtwist.evaluation.speech.evaluate import SAMPLES
+from voxtwist.pages.listening import write_listening_page
 from voxtwist.pages.plot_files import write_accuracies, write_curves, write_error_rates
 from voxtwist.pages.report import LOSSES, write_report
 from voxtwist.params import Params
-from voxtwist.stages.evaluate import model_run
+from voxtwist.stages.model_run import model_run
 from voxtwist.tracking.runs import Run, flatten
 
-PAGE = "index.html"
+PAGE, LISTENING = "index.html", "listening.html"
 _RUN_NAMES = {"training": "train", "heldout": "eval"}  # of the curves, and of the run's metrics
 _SECTIONS = {"seed", "base", "codec", "generate", "evaluate_text", "evaluate_speech"}
 
@@ -22,7 +23,7 @@ _SECTIONS = {"seed", "base", "codec", "generate", "evaluate_text", "evaluate_spe
 def report_stage(
     root: Path, params: Params, metrics: Path, samples: Path, output: Path, plots: Path
 ) -> None:
-    """Write the page into `output` and into the model's run, and the plots as CSV files.
+    """Write report and listening page into `output` and the model's run; plots as CSV files.
 
     The learning curves are those of the run; a run that this store never saw has none.
 
@@ -50,6 +51,8 @@ def report_stage(
             flatten(params.model_dump(include=_SECTIONS)),
         )
         run.log_artifact(output / PAGE, "report")
+        write_listening_page(output / LISTENING, samples / "speech", measured["speech"], title)
+        run.log_artifact(output / LISTENING, "speech")
     for name in _RUN_NAMES:
         of_kinds = {kind: lines.get(name, []) for kind, lines in curves.items()}
         write_curves(plots / f"loss_{name}.csv", of_kinds)

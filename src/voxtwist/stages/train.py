@@ -1,4 +1,4 @@
-"""A training as the pipeline runs it: resumable, and one MLflow run with its lineage."""
+"""Stage `train`: fine-tuning, resumable, as one MLflow run with its lineage."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,15 +10,17 @@ from voxtwist.params import Params
 from voxtwist.tracking import lineage
 from voxtwist.tracking.runs import Dataset, Run, run_name, training_run
 from voxtwist.tracking.store import home, open_store
-from voxtwist.training.state import StateFolder, code_fingerprint, fingerprint
+from voxtwist.training.state import (
+    OF_THIS_PROCESS,
+    StateFolder,
+    code_fingerprint,
+    fingerprint,
+)
 from voxtwist.training.train import train
 from voxtwist.vcs import md5, pipeline_md5
 
-# They say how far a training gets before it is interrupted, not what comes out of it.
-OF_THIS_PROCESS = {"max_hours", "save_steps"}
 
-
-def train_tracked(
+def train_stage(
     params: Params,
     root: Path,
     start: Path,

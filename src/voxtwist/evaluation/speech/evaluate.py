@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import orjson
-from tqdm import tqdm
 
 from voxtwist import params
 from voxtwist.codec.audio import write_audio
-from voxtwist.codec.base import SpeechCodec
+from voxtwist.codec.base import SpeechCodec, decode_all
 from voxtwist.codec.files import write_speech_tokens
 from voxtwist.device import best_device
 from voxtwist.evaluation.held_out import refuse_trained
@@ -23,6 +22,7 @@ from voxtwist.evaluation.statistics import Estimate
 from voxtwist.vocabulary import SpeechVocabulary, Spoken
 
 SAMPLES = "samples.jsonl"
+SPEECH_SETTINGS = "settings.json"  # with which the model spoke: {"codec": …, "generate": …}
 REAL_TIME_FACTOR = "real_time_factor"
 
 
@@ -69,7 +69,7 @@ def evaluate_speech(
     started = time.perf_counter()
     questions = [reference.question for reference in references]
     answers = generate(speaks, tokenizer, questions, generation, seed, progress=True)
-    waveforms = decode(codec, [answer.codes for answer in answers])
+    waveforms = decode_all(codec, [answer.codes for answer in answers])
     elapsed = time.perf_counter() - started
     texts = [answer.text.strip() for answer in answers]
     leaks = measure_leak(model, tokenizer, questions, texts, generation.batch_size)
@@ -85,16 +85,6 @@ def evaluate_speech(
     return figures
 
 
-def decode(codec: SpeechCodec, utterances: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Waveforms at the codec's rate; an answer without codes has an empty one."""
-    waveforms = [np.zeros(0, np.float32)] * len(utterances)
-    audible = [i for i, codes in enumerate(utterances) if len(codes)]
-    decoded = codec.decode_many([utterances[i] for i in audible])
-    for i, waveform in tqdm(decoded, "decoding", len(audible), unit=" utterances", disable=None):
-        waveforms[audible[i]] = waveform
-    return waveforms
-
-
 def judge(
     references: Sequence[Reference],
     answers: Sequence[Spoken],
@@ -107,11 +97,11 @@ def judge(
     """Listen to the answers, and to the references' own speech through the same codec.
 
     Args:
-        waveforms: the answers decoded, as by `decode`.
+        waveforms: the answers decoded, as by `decode_all`.
         longest: see `measure`.
     """
     n = len(references)
-    reference_waveforms = decode(codec, [reference.codes for reference in references])
+    reference_waveforms = decode_all(codec, [reference.codes for reference in references])
     heard = judges.listen([*waveforms, *reference_waveforms], codec.sample_rate)
     numbers: dict[str, int] = {}
     utterances = []

@@ -1,6 +1,7 @@
 """What a model knows in text, by lm-eval, with a row for every question."""
 
 import hashlib
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from voxtwist.errors import VoxtwistError
 from voxtwist.evaluation.held_out import refuse_trained
-from voxtwist.evaluation.text.table import Row
+from voxtwist.evaluation.text.letters import write_letters
+from voxtwist.evaluation.text.table import Row, write_questions
+from voxtwist.files import write_json
 
 if TYPE_CHECKING:
     from voxtwist.evaluation.text.served import ServedLM
     from voxtwist.evaluation.text.suites import Suite
     from voxtwist.evaluation.text.unitlm import UnitLM
 
+DETAILS = "details.json"
 _SOFTWARE = ("lm_eval", "transformers", "torch", "datasets")
 _DETAILS = ("configs", "versions", "n-shot", "n-samples", "config")
 
@@ -130,6 +134,13 @@ def evaluate_text(
             "first_prompt": rows[0]["prompt"],
         }
     return TextResults(metrics, questions, details)
+
+
+def write_results(output: Path, results: TextResults, resamples: int) -> None:
+    """questions.jsonl, details.json, and the CSV files of letter-scored suites."""
+    write_questions(output, results.questions)
+    write_letters(output, results.questions, resamples)
+    write_json(json.loads(json.dumps(results.details, default=str)), output / DETAILS)
 
 
 def _served(url: str, checkpoint: Path, batch_size: int) -> "ServedLM":
