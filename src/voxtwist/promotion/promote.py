@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 import orjson
 from mlflow.entities.model_registry import ModelVersion
 
 from voxtwist.errors import VoxtwistError
-from voxtwist.params import Promotion
+from voxtwist.params import Alias, Promotion
 from voxtwist.promotion import ledger
 from voxtwist.promotion.evidence import collect_evidence
 from voxtwist.promotion.gates import Gate, all_gates
@@ -18,7 +17,6 @@ from voxtwist.tracking.registry import PACKAGED_FROM, alias_version, number
 from voxtwist.tracking.store import Store
 from voxtwist.vcs import git_user, read_lock
 
-Alias = Literal["champion", "challenger"]
 CHAMPION: Alias = "champion"
 TAG_LIMIT = 5000  # characters that MLflow takes in a tag of a version
 
