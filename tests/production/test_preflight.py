@@ -19,11 +19,10 @@ from voxtwist.data.part import ConvertSettings
 from voxtwist.evaluation.text.suites import load_suites
 from voxtwist.params import Params
 from voxtwist.preflight import checks
-from voxtwist.preflight.estimate import VOICE_ASSISTANT, estimate, h100, sample_flops
+from voxtwist.preflight.estimate import VOICE_ASSISTANT, estimate, h100, sample_flops, split_shape
 from voxtwist.preflight.hours import sample_raw, text_hours
 from voxtwist.preflight.model_size import model_size
 from voxtwist.preflight.preflight import preflight
-from voxtwist.preflight.split_shape import split_shape
 from voxtwist.vocabulary import ChatFormat, extend_tokenizer
 
 ROOT = Path(__file__).parents[2]

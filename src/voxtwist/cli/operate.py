@@ -28,7 +28,7 @@ def doctor(
 ) -> None:
     """Check store, runs, lock, disk and lineage; exit code 1 if anything is wrong."""
     from voxtwist.tracking.doctor.examine import examine
-    from voxtwist.tracking.doctor.report import as_dicts, show
+    from voxtwist.tracking.doctor.finding import as_dicts, show
 
     findings = examine(Path(), params.load(PARAMS), silent_minutes)
     if fix:

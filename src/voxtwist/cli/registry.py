@@ -152,7 +152,7 @@ def promote(
 
 def rollback() -> None:
     """Undo the last promotion: its alias points where it pointed before."""
-    from voxtwist.promotion.rollback import rollback as undo
+    from voxtwist.promotion.promote import rollback as undo
 
     settings = params.load(PARAMS)
     entry = undo(project_store(settings), Path(), settings.tracking.model)

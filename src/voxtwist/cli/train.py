@@ -88,11 +88,10 @@ def estimate(
     """
     from dataclasses import replace
 
-    from voxtwist.preflight.estimate import VOICE_ASSISTANT, h100
+    from voxtwist.preflight.estimate import VOICE_ASSISTANT, h100, split_shape
     from voxtwist.preflight.estimate import estimate as work_out
     from voxtwist.preflight.model_size import model_size
     from voxtwist.preflight.probe import this_machine
-    from voxtwist.preflight.split_shape import split_shape
 
     settings = params.load(params_file)
     size = model_size(settings)

@@ -14,9 +14,8 @@ from voxtwist.evaluation.text.table import pair_answers, read_questions
 from voxtwist.pages.comparison import Side
 from voxtwist.pages.listening import Tile
 from voxtwist.params import Promotion
-from voxtwist.tracking.artifacts import fetch
 from voxtwist.tracking.registry import find_version
-from voxtwist.tracking.store import Store
+from voxtwist.tracking.store import Store, fetch
 
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 

@@ -5,8 +5,13 @@ al. 2020); half of the backward pass falls away for weights that do not learn.
 """
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
+from voxtwist.data.files import rows_path
+from voxtwist.data.index import TokenIndex
 from voxtwist.model.loss import CHUNK
 from voxtwist.params import Train
 from voxtwist.preflight.model_size import ModelSize
@@ -141,3 +146,20 @@ def memory(size: ModelSize, train: Train) -> dict[str, float]:
         "logits": logits,
     }
     return {name: value / 1e9 for name, value in parts.items()}
+
+
+_READ = 100  # samples whose labels are looked at
+
+
+def split_shape(train: Path) -> Data:
+    """What is in an SFT file with its table of rows beside it.
+
+    Raises:
+        VoxtwistError: there is no such file.
+    """
+    index = TokenIndex.open(train)
+    table = pq.read_table(rows_path(train), columns=["n_tokens", "n_codes"])
+    tokens, codes = (column.to_numpy().mean() for column in table.itercolumns())
+    first = [index.read(i)["labels"] for i in range(min(_READ, len(index)))]
+    prompt = sum(int((labels == -100).sum()) for labels in first) / len(first)
+    return Data(len(index), prompt, tokens - prompt - codes, codes)

@@ -20,10 +20,9 @@ import voxtwist
 from voxtwist.errors import VoxtwistError
 from voxtwist.evaluation.speech.evaluate import SPEECH_SETTINGS
 from voxtwist.params import Codec, Generate
-from voxtwist.tracking.artifacts import fetch
+from voxtwist.tracking.objects import restore
 from voxtwist.tracking.registry import LINEAGE, PACKAGED_FROM, number, package_of
-from voxtwist.tracking.restore import restore
-from voxtwist.tracking.store import Store
+from voxtwist.tracking.store import Store, fetch
 
 logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
 

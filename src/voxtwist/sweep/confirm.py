@@ -7,21 +7,22 @@ are, is trained with the same seeds; how much it varies is the noise floor.
 import csv
 import json
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import dvc.api
+import numpy as np
 import yaml
 from rich.table import Table
+from scipy.stats import ttest_ind
 
 from voxtwist.errors import VoxtwistError
 from voxtwist.files import write_json
 from voxtwist.params import Params
 from voxtwist.sweep.job import Outputs
 from voxtwist.sweep.measure import accuracy, held_out_wer
-from voxtwist.sweep.noise import compare
 from voxtwist.tracking.lineage import commit
 from voxtwist.training.state import fingerprint
 from voxtwist.vcs import run_dvc
@@ -169,3 +170,44 @@ def confirmation_table(found: Mapping[str, Any]) -> Table:
                 ),
             )
     return table
+
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Of a candidate against the baseline, lower being better.
+
+    Attributes:
+        mean, sd: of the candidate over its seeds; sd is the sample's (n - 1).
+        difference: candidate - baseline; `low` and `high` are its 95 % interval (Welch's t, which
+            allows the two to vary differently).
+        verdict: `better`, `worse`, or `inside the noise` when the interval holds 0.
+    """
+
+    mean: float
+    sd: float
+    difference: float
+    low: float
+    high: float
+    verdict: str
+
+
+def compare(candidate: Sequence[float], baseline: Sequence[float]) -> Verdict:
+    """Judge a candidate by the values of its seeds and of the baseline's, two or more of each.
+
+    Raises:
+        ValueError: fewer than two values.
+    """
+    new, old = np.asarray(candidate, dtype=float), np.asarray(baseline, dtype=float)
+    if min(len(new), len(old)) < 2:
+        raise ValueError("a noise floor needs at least two seeds")
+    difference = float(new.mean() - old.mean())
+    if new.std() == old.std() == 0:  # no noise at all: Welch's t would divide by it
+        low = high = difference
+    else:
+        interval = ttest_ind(new, old, equal_var=False).confidence_interval(CONFIDENCE)
+        low, high = float(interval.low), float(interval.high)
+    verdict = "better" if high < 0 else "worse" if low > 0 else "inside the noise"
+    return Verdict(float(new.mean()), float(new.std(ddof=1)), difference, low, high, verdict)

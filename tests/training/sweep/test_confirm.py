@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from voxtwist.preset import apply_overlay
-from voxtwist.sweep.noise import compare
+from voxtwist.sweep.confirm import compare
 
 ROOT = Path(__file__).parents[3]
 # Stages that "measure" what their settings say, and a little of their seed.

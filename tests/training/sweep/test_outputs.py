@@ -6,7 +6,7 @@ from optuna.trial import TrialState, create_trial
 
 from voxtwist.sweep.outputs import best_trial
 from voxtwist.sweep.plots import pareto_front
-from voxtwist.sweep.reporting import ReportingRun
+from voxtwist.sweep.trial import ReportingRun
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

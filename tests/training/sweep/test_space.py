@@ -8,9 +8,9 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from voxtwist import params
 from voxtwist.errors import VoxtwistError
-from voxtwist.sweep.budget import within_budget
 from voxtwist.sweep.space import Space
 from voxtwist.sweep.study import study_name
+from voxtwist.sweep.trial import within_budget
 
 PARAMS = Path(__file__).parents[3] / "params.yaml"
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from voxtwist.errors import VoxtwistError
 from voxtwist.evaluation.held_out import refuse_trained
-from voxtwist.evaluation.text.letters import write_letters
-from voxtwist.evaluation.text.table import Row, write_questions
+from voxtwist.evaluation.text.table import Row, write_letters, write_questions
 from voxtwist.files import write_json
 
 if TYPE_CHECKING:
