@@ -31,7 +31,7 @@ from voxtwist.sweep.space import Space
 from voxtwist.sweep.starts import Starts
 from voxtwist.tracking.runs import Run, flatten
 from voxtwist.training.precision import choose_precision
-from voxtwist.training.train import Metrics, Run, Trainer
+from voxtwist.training.train import Metrics, Trainer
 
 
 @dataclass(frozen=True)
