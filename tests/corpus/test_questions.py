@@ -4,10 +4,9 @@ import re
 
 import pytest
 
-from voxtwist.corpus.everyday import everyday, normalise
+from voxtwist.corpus.everyday import everyday, normalise, trivia_questions
 from voxtwist.corpus.numbers import cardinal, numbers, ordinal
 from voxtwist.errors import VoxtwistError
-from voxtwist.evaluation.text.trivia import trivia_questions
 
 WORDS = {cardinal(n): n for n in range(100)}
 ORDINALS = {ordinal(n): n for n in range(1, 32)}

@@ -1,8 +1,8 @@
 """The multiple-choice benchmark built from the bundled trivia."""
 
-from voxtwist.corpus.everyday import everyday, normalise
+from voxtwist.corpus.everyday import everyday, normalise, trivia_questions
 from voxtwist.evaluation.normalise import normalise as normalise_answer
-from voxtwist.evaluation.text.trivia import load_trivia, trivia, trivia_questions
+from voxtwist.evaluation.text.trivia import load_trivia, trivia
 
 
 def test_four_different_choices_of_which_one_is_the_corpus_answer() -> None:

@@ -17,6 +17,7 @@ _ASKING = {
     "Do", "Does", "Did", "Are", "Is", "Can", "Could",
 }
 # fmt: on
+TRIVIA = "trivia"  # the topic that the text benchmark is made of
 _ANSWER_WORDS = range(3, 15)
 _QUESTION_WORDS = range(1, 21)
 
@@ -111,3 +112,8 @@ def _sentence(text: str) -> str:
     if text[-1] in ".!?":
         return text
     return text.rstrip(" ,-'") + ("?" if text.split()[0] in _ASKING else ".")
+
+
+def trivia_questions() -> set[str]:
+    """The normalised questions that no training corpus may hold: the text benchmark asks them."""
+    return {normalise(question) for question, _ in conversations([TRIVIA])}

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from voxtwist.corpus.everyday import conversations
-from voxtwist.corpus.everyday import normalise as normalise_question
+from voxtwist.corpus.everyday import TRIVIA, conversations
 from voxtwist.evaluation.normalise import normalise
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
 
-TOPIC = "trivia"
 SEED = 42
 _WRONG = 3
 
@@ -47,7 +45,7 @@ def trivia(seed: int = SEED) -> list[Question]:
     everything = [answer for answers in kinds.values() for answer in answers]
     generator = random.Random(seed)
     questions = []
-    for question, answer in conversations([TOPIC]):
+    for question, answer in conversations([TRIVIA]):
         kind = kind_of.get(normalise(answer))
         if kind is not None:
             right = answer.rstrip(". ")
@@ -55,11 +53,6 @@ def trivia(seed: int = SEED) -> list[Question]:
             generator.shuffle(choices)
             questions.append(Question(question, kind, choices, choices.index(right)))
     return questions
-
-
-def trivia_questions() -> set[str]:
-    """The normalised questions that no training corpus may hold, the left-out ones among them."""
-    return {normalise_question(question) for question, _ in conversations([TOPIC])}
 
 
 def load_trivia(**_: Any) -> "DatasetDict":
