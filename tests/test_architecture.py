@@ -68,7 +68,7 @@ def test_the_page_names_every_room_and_module():
     assert sorted(ROOMS) == sorted(folders)
     paragraph = PAGE[PAGE.index("Below the rooms") : PAGE.index("An arrow")]
     modules = {file.stem for file in SOURCE.glob("*.py")} - {"__init__", "__main__"}
-    assert {word for word in re.findall(r"`(\w+)`", paragraph)} == modules
+    assert set(re.findall(r"`(\w+)`", paragraph)) == modules
 
 
 def test_a_room_uses_only_what_is_below_it():

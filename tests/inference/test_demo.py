@@ -4,9 +4,12 @@ import http.client
 import json
 import shutil
 from collections.abc import Iterator
-from threading import Thread
+from threading import Event, Thread
+from time import sleep
+from types import SimpleNamespace
 
 import pytest
+from fastapi import FastAPI
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -15,23 +18,25 @@ from typer.testing import CliRunner
 
 from voxtwist.cli.main import app
 from voxtwist.errors import VoxtwistError
-from voxtwist.pages.demo import Demo, DemoServer
+from voxtwist.pages.demo import Demo, demo_server
+from voxtwist.web import LocalServer
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
          "--disable-component-update", "--autoplay-policy=no-user-gesture-required"]  # fmt: skip
 
 
 @pytest.fixture
-def server(speaker, generation) -> Iterator[DemoServer]:
-    server = DemoServer(Demo("tiny", speaker, generation(), 7), "127.0.0.1", 0)
-    Thread(target=server.serve_forever, daemon=True).start()
+def server(speaker, generation) -> Iterator[LocalServer]:
+    server = demo_server(Demo("tiny", speaker, generation(), 7), "127.0.0.1", 0)
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
     yield server
     server.shutdown()
-    server.server_close()
+    thread.join()
 
 
-def post(server: DemoServer, body: object, **headers: str) -> tuple[int, list[dict]]:
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_port)
+def post(server: LocalServer, body: object, **headers: str) -> tuple[int, list[dict]]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port)
     headers = {"Content-Type": "application/json"} | headers
     connection.request("POST", "/ask", json.dumps(body), headers)
     reply = connection.getresponse()
@@ -72,9 +77,38 @@ def test_pages_of_other_sites_are_refused(server):
     assert post(server, ASKED, **{"Content-Type": "text/plain"})[0] == 415
 
 
+def test_an_answer_ends_when_its_page_is_closed(generation):
+    ended = Event()
+
+    class Endless:
+        codec = SimpleNamespace(frame_rate_hz=50)
+
+        def answer(self, *_: object) -> None:
+            on_text = _[4]
+            try:
+                while True:
+                    on_text("word ")
+                    sleep(0.01)
+            finally:
+                ended.set()
+
+    endless = demo_server(Demo("endless", Endless(), generation(), 0), "127.0.0.1", 0)
+    thread = Thread(target=endless.serve_forever, daemon=True)
+    thread.start()
+    connection = http.client.HTTPConnection("127.0.0.1", endless.port)
+    connection.request("POST", "/ask", json.dumps(ASKED), {"Content-Type": "application/json"})
+    reply = connection.getresponse()
+    assert json.loads(reply.readline()) == {"text": "word "}
+    reply.close()
+    connection.close()
+    assert ended.wait(10)
+    endless.shutdown()
+    thread.join()
+
+
 def test_a_taken_port_is_told(server):
     with pytest.raises(VoxtwistError, match="give another --port"):
-        DemoServer(server.demo, "127.0.0.1", server.server_port)
+        LocalServer(FastAPI(), "127.0.0.1", server.port)
 
 
 @pytest.mark.parametrize(
@@ -85,11 +119,11 @@ def test_the_command_serves_this_machine_alone_unless_told_otherwise(
 ):
     served = []
 
-    def end_at_once(server: DemoServer) -> None:
-        served.append(server.server_address)
+    def end_at_once(server: LocalServer) -> None:
+        served.append((server.host, server.port))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(DemoServer, "serve_forever", end_at_once)
+    monkeypatch.setattr(LocalServer, "serve_forever", end_at_once)
     monkeypatch.chdir(project)
     done = CliRunner().invoke(app, ["demo", "--port", "0", *options])
     assert done.exit_code == 0, done.output
@@ -108,7 +142,7 @@ def browser(server, tmp_path) -> Iterator[webdriver.Chrome]:
     for flag in [*FLAGS, f"--user-data-dir={tmp_path / 'profile'}"]:
         options.add_argument(flag)
     driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
-    driver.get(f"http://127.0.0.1:{server.server_port}/")
+    driver.get(f"http://127.0.0.1:{server.port}/")
     yield driver
     driver.quit()
 

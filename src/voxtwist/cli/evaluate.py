@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -191,15 +192,14 @@ def votes(
 
 
 def _serve(page: Path, key: "Key", port: int) -> None:
-    from voxtwist.comparison.server import VoteServer
+    from voxtwist.comparison.server import vote_server
 
     votes = page.with_suffix(".votes.jsonl")
-    with VoteServer(page, key, votes, port) as server:
-        typer.echo(f"{server.address} until Ctrl-C; votes go to {votes}")
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            typer.echo(f"then: voxtwist votes {votes}")
+    server = vote_server(page, key, votes, port)
+    typer.echo(f"{server.address} until Ctrl-C; votes go to {votes}")
+    with suppress(KeyboardInterrupt):
+        server.serve_forever()
+    typer.echo(f"then: voxtwist votes {votes}")
 
 
 def results_table(metrics: Mapping[str, float]) -> Table:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -71,16 +72,14 @@ def demo(
     params_file: ParamsFile = PARAMS,
 ) -> None:
     """Serve a local web page to talk with a model, until Ctrl-C."""
-    from voxtwist.pages.demo import Demo, DemoServer
+    from voxtwist.pages.demo import Demo, demo_server
 
     settings = read_settings(params_file, speaker, prompt_audio)
     loaded = load_speaker(checkpoint, settings)
-    server = DemoServer(Demo(checkpoint, loaded, settings.generate, settings.seed), host, port)
-    typer.echo(f"http://{host}:{server.server_port}/ (Ctrl-C to end)")
-    try:
+    server = demo_server(Demo(checkpoint, loaded, settings.generate, settings.seed), host, port)
+    typer.echo(f"{server.address} (Ctrl-C to end)")
+    with suppress(KeyboardInterrupt):
         server.serve_forever()
-    except KeyboardInterrupt:
-        server.server_close()
 
 
 def generate(

@@ -6,25 +6,25 @@ only the model. An answer is streamed as lines of JSON: `{"text": "…"}` for ea
 `{"error": "…"}`.
 """
 
+import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock, Thread
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from fastapi import FastAPI
+from fastapi.responses import FileResponse, Response, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
 
 from voxtwist.codec.audio import embed_waveform
 from voxtwist.errors import VoxtwistError
 from voxtwist.inference.speaker import Speaker
 from voxtwist.params import Generate
+from voxtwist.web import LocalServer
 
 PAGE = Path(__file__).parent / "templates" / "demo.html"
-LONGEST_REQUEST = 1_000_000  # bytes
-LOCAL = ("localhost", "127.0.0.1", "[::1]")
 
 
 class Question(BaseModel):
@@ -50,87 +50,19 @@ class Demo:
     def about(self) -> dict[str, Any]:
         return {"name": self.name, "temperature": self.settings.temperature, "seed": self.seed}
 
-
-class DemoServer(ThreadingHTTPServer):
-    """Serves the page, and one answer at a time; the next question waits.
-
-    A server on localhost answers only requests that name it so: a page from elsewhere, which a
-    hostile DNS server has pointed at it, is refused.
-    """
-
-    daemon_threads = True
-
-    def __init__(self, demo: Demo, host: str, port: int) -> None:
-        """`port` 0 takes a free one, see `server_port`.
-
-        Raises:
-            VoxtwistError: the address is taken, or not this machine's.
-        """
-        self.demo, self.lock = demo, Lock()
-        self.local_only = host in LOCAL
-        try:
-            super().__init__((host, port), _Handler)
-        except OSError as error:
-            raise VoxtwistError(
-                f"{host}:{port} cannot be served: {error.strerror}; give another --port"
-            ) from None
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: DemoServer
-
-    def do_GET(self) -> None:
-        if not self._allowed():
-            return
-        if self.path == "/":
-            self._send("text/html; charset=utf-8", PAGE.read_bytes())
-        elif self.path == "/about":
-            self._send("application/json", json.dumps(self.server.demo.about()).encode())
-        else:
-            self.send_error(HTTPStatus.NOT_FOUND)
-
-    def do_POST(self) -> None:
-        if not self._allowed():
-            return
-        # Other sites' pages cannot send this type without asking first, and are then refused.
-        if self.headers.get_content_type() != "application/json":
-            self.send_error(HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
-            return
-        length = int(self.headers.get("Content-Length") or 0)
-        if self.path != "/ask" or not 0 < length <= LONGEST_REQUEST:
-            self.send_error(HTTPStatus.BAD_REQUEST)
-            return
-        try:
-            asked = Question.model_validate_json(self.rfile.read(length))
-        except ValidationError as error:
-            self.send_error(HTTPStatus.BAD_REQUEST, explain=str(error))
-            return
-        self.send_response(HTTPStatus.OK)
-        self.send_header("Content-Type", "application/x-ndjson")
-        self.send_header("Cache-Control", "no-store")
-        self.end_headers()
-        try:
-            with self.server.lock:
-                self._answer(asked)
-        except VoxtwistError as error:
-            self._line({"error": str(error)})
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # the page was closed, or its reader pressed stop: the answer ends there
-
-    def _answer(self, asked: Question) -> None:
-        demo = self.server.demo
-        speaker, codec = demo.speaker, demo.speaker.codec
-        settings = demo.settings.model_copy(update={"temperature": asked.temperature})
+    def answer(self, asked: Question, tell: Callable[[dict[str, Any]], None]) -> None:
+        """Answer one question; `tell` is given each event."""
+        speaker, codec = self.speaker, self.speaker.codec
         answer = speaker.answer(
             asked.earlier,
             asked.question,
-            settings,
+            self.settings.model_copy(update={"temperature": asked.temperature}),
             asked.seed,
-            lambda text: self._line({"text": text}),
-            lambda codes: self._line({"seconds": codes / codec.frame_rate_hz}),
+            lambda text: tell({"text": text}),
+            lambda codes: tell({"seconds": codes / codec.frame_rate_hz}),
         )
         waveform = speaker.speak(answer)
-        self._line(
+        tell(
             {
                 "done": True,
                 "text": answer.text.strip(),
@@ -141,22 +73,63 @@ class _Handler(BaseHTTPRequestHandler):
             }
         )
 
-    def _line(self, event: Mapping[str, Any]) -> None:
-        self.wfile.write(json.dumps(event).encode() + b"\n")
 
-    def _send(self, kind: str, body: bytes) -> None:
-        self.send_response(HTTPStatus.OK)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+def demo_server(demo: Demo, host: str, port: int) -> LocalServer:
+    """Serves the page, and one answer at a time; the next question waits.
 
-    def _allowed(self) -> bool:
-        host = (self.headers.get("Host") or "").rpartition(":")[0] or self.headers.get("Host")
-        if self.server.local_only and host not in LOCAL:
-            self.send_error(HTTPStatus.FORBIDDEN)
-            return False
-        return True
+    Args:
+        port: 0 for any that is free.
 
-    def log_message(self, *_: object) -> None:
-        pass
+    Raises:
+        VoxtwistError: see `LocalServer`.
+    """
+    app, one_at_a_time = FastAPI(openapi_url=None), Lock()
+
+    @app.get("/")
+    def show() -> Response:
+        return FileResponse(PAGE, media_type="text/html; charset=utf-8")
+
+    @app.get("/about")
+    def about() -> dict[str, Any]:
+        return demo.about()
+
+    @app.post("/ask")
+    async def ask(asked: Question) -> Response:
+        lines = _events(demo, asked, one_at_a_time)
+        headers = {"Cache-Control": "no-store"}
+        return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
+
+    return LocalServer(app, host, port)
+
+
+class _PageClosedError(Exception):
+    """Nobody reads the answer any more: it ends there."""
+
+
+async def _events(demo: Demo, asked: Question, one_at_a_time: Lock) -> AsyncIterator[bytes]:
+    """The lines of an answer, which is generated in a thread; closing this ends the generation."""
+    events: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+    loop, closed = asyncio.get_running_loop(), Event()
+
+    def tell(event: dict[str, Any] | None) -> None:
+        if closed.is_set():
+            raise _PageClosedError
+        loop.call_soon_threadsafe(events.put_nowait, event)
+
+    def work() -> None:
+        try:
+            with one_at_a_time:
+                try:
+                    demo.answer(asked, tell)
+                except VoxtwistError as error:
+                    tell({"error": str(error)})
+            tell(None)
+        except _PageClosedError:
+            pass
+
+    Thread(target=work, daemon=True, name="Demo answer").start()
+    try:
+        while (event := await events.get()) is not None:
+            yield json.dumps(event).encode() + b"\n"
+    finally:
+        closed.set()
