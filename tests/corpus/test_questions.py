@@ -4,8 +4,9 @@ import re
 
 import pytest
 
-from voxtwist.corpus.everyday import everyday, normalise, trivia_questions
+from voxtwist.corpus.everyday import everyday, trivia_questions
 from voxtwist.corpus.numbers import cardinal, numbers, ordinal
+from voxtwist.data.groups import normalise
 from voxtwist.errors import VoxtwistError
 
 WORDS = {cardinal(n): n for n in range(100)}

@@ -15,6 +15,7 @@ from voxtwist.data.index import TokenIndex
 from voxtwist.model.loss import CHUNK
 from voxtwist.params import Train
 from voxtwist.preflight.model_size import ModelSize
+from voxtwist.vocabulary import IGNORED_LABEL
 
 FP32, BF16 = 4, 2  # bytes
 # Share of a GPU's peak that trainings of such small models reach; benchmarks/estimate.py for CPUs.
@@ -161,5 +162,5 @@ def split_shape(train: Path) -> Data:
     table = pq.read_table(rows_path(train), columns=["n_tokens", "n_codes"])
     tokens, codes = (column.to_numpy().mean() for column in table.itercolumns())
     first = [index.read(i)["labels"] for i in range(min(_READ, len(index)))]
-    prompt = sum(int((labels == -100).sum()) for labels in first) / len(first)
+    prompt = sum(int((labels == IGNORED_LABEL).sum()) for labels in first) / len(first)
     return Data(len(index), prompt, tokens - prompt - codes, codes)

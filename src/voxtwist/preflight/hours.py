@@ -53,7 +53,7 @@ def sample_raw(params: Params) -> RawSample | None:
 
     from voxtwist.data.part import ConvertSettings, convert_batch
     from voxtwist.data.raw import find_shards, read_batches
-    from voxtwist.vocabulary import ChatFormat, load_extended_tokenizer
+    from voxtwist.vocabulary import IGNORED_LABEL, ChatFormat, load_extended_tokenizer
 
     base, codes, fmt = params.base.model, params.codec.n_codes, params.data.format
     try:
@@ -71,7 +71,7 @@ def sample_raw(params: Params) -> RawSample | None:
     if not samples:
         return None
     first_code = chat.vocabulary.code_offset
-    prompt = sum(int((s.labels == -100).sum()) for s in samples) / len(samples)
+    prompt = sum(int((s.labels == IGNORED_LABEL).sum()) for s in samples) / len(samples)
     speech = sum(int((s.input_ids >= first_code).sum()) for s in samples) / len(samples)
     tokens = sum(len(s.input_ids) for s in samples) / len(samples)
     all_rows = sum(pq.ParquetFile(shard).metadata.num_rows for shard in shards)

@@ -17,6 +17,7 @@ from voxtwist.training.optimizer import build_optimizer
 from voxtwist.training.precision import choose_precision
 from voxtwist.training.spoken_model import SpokenModel
 from voxtwist.training.utilisation import peak_flops
+from voxtwist.vocabulary import IGNORED_LABEL
 
 # Share of the speed of bare products that training steps reach on a CPU: benchmarks/estimate.py.
 CPU_UTILISATION = 0.6
@@ -130,8 +131,8 @@ def _batch(params: Params, data: Data, tokens: int) -> Batch:
     one = torch.full((length,), ids.code_offset)
     one[: length - speech] = 0
     labels = one.clone()
-    labels[: length - speech - text] = -100
-    labels[0] = -100
+    labels[: length - speech - text] = IGNORED_LABEL
+    labels[0] = IGNORED_LABEL
     return Batch(
         one.repeat(count)[None],
         labels.repeat(count)[None],

@@ -21,9 +21,10 @@ from voxtwist.evaluation.text.evaluate import evaluate_text
 from voxtwist.evaluation.text.trivia import trivia
 from voxtwist.params import Params, Sweep
 from voxtwist.sweep.job import Paths
-from voxtwist.training.batches import IGNORE, Batch, join
+from voxtwist.training.batches import Batch, join
 from voxtwist.training.packing import pack
 from voxtwist.training.train import Trainer
+from voxtwist.vocabulary import IGNORED_LABEL
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ def passages(settings: Sweep, train: Path) -> list[str]:
 def text_batches(texts: list[str], tokenizer: PreTrainedTokenizerFast, budget: int) -> list[Batch]:
     """Plain texts, packed into rows of about `budget` tokens; all but their first tokens count."""
     rows = [
-        {"input_ids": np.array(ids), "labels": np.array([IGNORE, *ids[1:]])}
+        {"input_ids": np.array(ids), "labels": np.array([IGNORED_LABEL, *ids[1:]])}
         for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]
     ]
     lengths = np.array([len(row["input_ids"]) for row in rows])

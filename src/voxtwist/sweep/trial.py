@@ -13,6 +13,7 @@ from accelerate.state import AcceleratorState
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna.trial import TrialState
 
+from voxtwist.device import best_device
 from voxtwist.errors import VoxtwistError
 from voxtwist.interrupt import TERMINATED, Stopped
 from voxtwist.params import Params, Sweep, Train
@@ -63,7 +64,7 @@ class Trials:
             keep=self.space.finite("twist"),
         )
         self.tracker = Tracker(job)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = torch.device(best_device())
         # Once, or trials of the same settings could differ by what a timing said.
         self.precision = choose_precision(job.params.train.precision, device)
 

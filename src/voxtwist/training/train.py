@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from voxtwist.data.index import TokenIndex
+from voxtwist.device import best_device
 from voxtwist.errors import VoxtwistError
 from voxtwist.interrupt import Stopped, StopRequest
 from voxtwist.model.base import load_model, load_tokenizer
@@ -33,7 +34,7 @@ from voxtwist.training.sharding import asked_to_shard, load_optimizer, shard, wh
 from voxtwist.training.spoken_model import SpokenModel
 from voxtwist.training.state import StateFolder, TrainingState
 from voxtwist.training.utilisation import mfu
-from voxtwist.vocabulary import SpeechVocabulary
+from voxtwist.vocabulary import IGNORED_LABEL, SpeechVocabulary
 
 
 def train(
@@ -96,7 +97,7 @@ class Trainer:
     ) -> None:
         set_seed(seed)
         self.settings, self.seed, self.states = settings, seed, states
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = torch.device(best_device())
         self.state = (states and states.load()) or TrainingState()
         self.precision = self.state.precision or choose_precision(settings.precision, device)
         self.state.precision = self.precision
@@ -257,7 +258,7 @@ class Trainer:
     def loss_weight(self, batches: list[Batch]) -> float:
         """Supervised tokens of the step over all processes, speech ones times `speech_weight`."""
         labels = torch.cat([batch.labels[0] for batch in batches])
-        supervised = labels[labels != -100]
+        supervised = labels[labels != IGNORED_LABEL]
         speech = (supervised >= self.module.first_speech_label).sum()
         weight = len(supervised) - speech + self.settings.speech_weight * speech
         total = float(self.accelerator.reduce(weight.to(self.accelerator.device), "sum"))

@@ -11,6 +11,7 @@ import torch
 from tqdm import tqdm
 
 from voxtwist.codec.audio import resample
+from voxtwist.device import best_device
 from voxtwist.errors import VoxtwistError
 
 RATE = 16_000  # Hz: what both families of models hear
@@ -92,7 +93,7 @@ class WhisperTranscriber:
     def __init__(self, name: str, batch_size: int = 16) -> None:
         from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = best_device()
         dtype = torch.float16 if device == "cuda" else torch.float32
         try:
             self._processor = WhisperProcessor.from_pretrained(name)

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from sacrebleu import sentence_chrf
 
-from voxtwist.evaluation.normalise import normalise
+from voxtwist.evaluation.normalise import normalise_speech
 from voxtwist.evaluation.speech.judges import Heard
 from voxtwist.evaluation.speech.leak import Leak
 from voxtwist.evaluation.speech.mos import Scores
@@ -111,7 +111,7 @@ def measure(
     text, codes = answer.text.strip(), answer.codes
     words = word_errors(text, heard.transcript)
     characters = character_errors(text, heard.transcript)
-    if not len(codes) or not normalise(text):
+    if not len(codes) or not normalise_speech(text):
         words, characters = (Errors(e.length, e.length) for e in (words, characters))
     runaway = len(codes) >= longest or not answer.ended
     return Utterance(
@@ -128,7 +128,7 @@ def measure(
         reference_transcript=reference_heard.transcript,
         reference_words=word_errors(reference.answer, reference_heard.transcript),
         reference_characters=character_errors(reference.answer, reference_heard.transcript),
-        exact=normalise(text) == normalise(reference.answer),
+        exact=normalise_speech(text) == normalise_speech(reference.answer),
         chrf=sentence_chrf(text, [reference.answer]).score,
         well_formed=answer.well_formed,
         problem=answer.problem,

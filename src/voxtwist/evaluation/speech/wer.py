@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import jiwer
 
-from voxtwist.evaluation.normalise import normalise
+from voxtwist.evaluation.normalise import normalise_speech
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,18 @@ class Errors:
 
 def word_errors(reference: str, transcript: str) -> Errors:
     """Word errors after normalisation of both sides."""
-    return _count(normalise(reference).split(), normalise(transcript).split())
+    said, heard = normalise_speech(reference), normalise_speech(transcript)
+    if not said or not heard:
+        return _one_sided(said.split(), heard.split())
+    return _count(jiwer.process_words(said, heard))
 
 
 def character_errors(reference: str, transcript: str) -> Errors:
     """Character errors after normalisation of both sides, spaces included."""
-    return _count(list(normalise(reference)), list(normalise(transcript)))
+    said, heard = normalise_speech(reference), normalise_speech(transcript)
+    if not said or not heard:
+        return _one_sided(said, heard)
+    return _count(jiwer.process_characters(said, heard))
 
 
 def error_rate(utterances: Sequence[Errors]) -> float:
@@ -58,7 +64,7 @@ class Span:
 
 def align_words(reference: str, transcript: str) -> list[Span]:
     """The alignment behind `word_errors`, in reading order, with normalised words."""
-    said, heard = normalise(reference).split(), normalise(transcript).split()
+    said, heard = normalise_speech(reference).split(), normalise_speech(transcript).split()
     if not said or not heard:
         missing = Span("delete", " ".join(said), "") if said else None
         extra = Span("insert", "", " ".join(heard)) if heard else None
@@ -74,14 +80,11 @@ def align_words(reference: str, transcript: str) -> list[Span]:
     ]
 
 
-def _count(reference: list[str], transcript: list[str]) -> Errors:
-    if not reference or not transcript:
-        return Errors(len(reference) + len(transcript), max(len(reference), 1))
-    # Tokens as numbers, so that jiwer also takes single characters and spaces.
-    number: dict[str, str] = {}
-    said, heard = (
-        " ".join(number.setdefault(token, str(len(number))) for token in side)
-        for side in (reference, transcript)
-    )
-    found = jiwer.process_words(said, heard)
-    return Errors(found.substitutions + found.deletions + found.insertions, len(reference))
+def _count(found: jiwer.WordOutput | jiwer.CharacterOutput) -> Errors:
+    wrong = found.substitutions + found.deletions
+    return Errors(wrong + found.insertions, found.hits + wrong)
+
+
+def _one_sided(said: Sequence[str], heard: Sequence[str]) -> Errors:
+    """jiwer takes no empty reference."""
+    return Errors(len(said) + len(heard), max(len(said), 1))

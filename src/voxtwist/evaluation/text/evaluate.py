@@ -78,7 +78,7 @@ def evaluate_text(
         VoxtwistError: no checkpoint there, an unknown suite or one without its data, a question
             that was trained on, or a server that does not serve the checkpoint or is to mask.
     """
-    import torch
+    from voxtwist.device import best_device
 
     if not (checkpoint / "config.json").exists():
         raise VoxtwistError(f"{checkpoint} holds no checkpoint: config.json is missing")
@@ -101,7 +101,7 @@ def evaluate_text(
             tokenizer=tokenizer,
             mask_speech=mask_speech,
             batch_size=batch_size,
-            device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
+            device=device or best_device(),
         )
     metrics: dict[str, float] = {}
     questions: list[Row] = []

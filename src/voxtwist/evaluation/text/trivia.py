@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from voxtwist.corpus.everyday import TRIVIA, conversations
-from voxtwist.evaluation.normalise import normalise
+from voxtwist.evaluation.normalise import normalise_speech
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
@@ -41,12 +41,14 @@ def trivia(seed: int = SEED) -> list[Question]:
     """All questions, in the corpus' order; the seed draws the wrong answers and the order."""
     table = files("voxtwist.evaluation.text") / "tasks" / "trivia_kinds.yaml"
     kinds: dict[str, list[str]] = yaml.safe_load(table.read_text(encoding="utf-8"))
-    kind_of = {normalise(answer): kind for kind, answers in kinds.items() for answer in answers}
+    kind_of = {
+        normalise_speech(answer): kind for kind, answers in kinds.items() for answer in answers
+    }
     everything = [answer for answers in kinds.values() for answer in answers]
     generator = random.Random(seed)
     questions = []
     for question, answer in conversations([TRIVIA]):
-        kind = kind_of.get(normalise(answer))
+        kind = kind_of.get(normalise_speech(answer))
         if kind is not None:
             right = answer.rstrip(". ")
             choices = [right, *_wrong(generator, right, kinds[kind], everything)]
@@ -64,9 +66,9 @@ def load_trivia(**_: Any) -> "DatasetDict":
 
 def _wrong(generator: random.Random, right: str, alike: list[str], others: list[str]) -> list[str]:
     """Three different wrong answers, of the same kind as far as there are any."""
-    wrong: dict[str, str] = {normalise(right): right}
+    wrong: dict[str, str] = {normalise_speech(right): right}
     for pool in (alike, others):
         for answer in generator.sample(pool, len(pool)):
             if len(wrong) <= _WRONG:
-                wrong.setdefault(normalise(answer), answer)
+                wrong.setdefault(normalise_speech(answer), answer)
     return list(wrong.values())[1:]
