@@ -1,6 +1,7 @@
 """The multiple-choice benchmark built from the bundled trivia."""
 
 from voxtwist.corpus.everyday import everyday, trivia_questions
+from voxtwist.data.groups import normalise
 from voxtwist.evaluation.normalise import normalise_speech as normalise_answer
 from voxtwist.evaluation.text.trivia import load_trivia, trivia
 
