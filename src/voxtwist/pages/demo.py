@@ -10,21 +10,19 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.responses import FileResponse, Response, StreamingResponse
+from fastapi.responses import HTMLResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from voxtwist.codec.audio import embed_waveform
 from voxtwist.errors import VoxtwistError
 from voxtwist.inference.speaker import Speaker
+from voxtwist.pages.page import render
 from voxtwist.params import Generate
 from voxtwist.web import LocalServer
-
-PAGE = Path(__file__).parent / "templates" / "demo.html"
 
 
 class Question(BaseModel):
@@ -84,10 +82,11 @@ def demo_server(demo: Demo, host: str, port: int) -> LocalServer:
         VoxtwistError: see `LocalServer`.
     """
     app, one_at_a_time = FastAPI(openapi_url=None), Lock()
+    page = render("demo.html.jinja")
 
     @app.get("/")
     def show() -> Response:
-        return FileResponse(PAGE, media_type="text/html; charset=utf-8")
+        return HTMLResponse(page)
 
     @app.get("/about")
     def about() -> dict[str, Any]:
