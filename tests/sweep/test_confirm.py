@@ -12,7 +12,7 @@ import yaml
 from voxtwist.preset import apply_overlay
 from voxtwist.sweep.confirm import compare
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 # Stages that "measure" what their settings say, and a little of their seed.
 TRAIN = """
 import json, pathlib, yaml

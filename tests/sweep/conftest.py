@@ -15,7 +15,9 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-ROOT = Path(__file__).parents[3]
+from training_project import project
+
+ROOT = Path(__file__).parents[2]
 SWEEP = {
     "space": {
         "train.learning_rate": {"log": [1e-3, 1e-1]},

@@ -16,7 +16,7 @@ import yaml
 from voxtwist.data.raw import RAW_SCHEMA, SPEECH_COLUMN
 from voxtwist.tracking.store import Store, open_store
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 # Left out are the evaluation stages, which load recognisers and lm-eval.
 STAGES = ["base", "convert", "split", "twist", "train", "register"]
 SHARDS, ROWS, CODES = 2, 20, 32

@@ -44,7 +44,7 @@ def voices(tmp_path: Path) -> Path:
 
 
 def settings(**changes: object) -> EvaluateSpeech:
-    file = Path(__file__).parents[2] / "params.yaml"
+    file = Path(__file__).parents[3] / "params.yaml"
     values = yaml.safe_load(file.read_text())["evaluate_speech"]
     return EvaluateSpeech(**(values | {"mos": "none"} | changes))
 

@@ -14,7 +14,7 @@ from cosyvoice_stand_in import write_front_end
 from voxtwist.codec.cosyvoice.adapter import DEFAULT_SPEAKER
 from voxtwist.data.raw import SPEECH_COLUMN
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 QWEN3 = ROOT / ".cache" / "qwen3-tokenizer"
 COSYVOICE = ROOT / "tests" / "codec" / "data" / "cosyvoice" / "tiny"
 ROWS = 12  # of each shard

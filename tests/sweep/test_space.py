@@ -12,7 +12,7 @@ from voxtwist.sweep.space import Space
 from voxtwist.sweep.study import study_name
 from voxtwist.sweep.trial import within_budget
 
-PARAMS = Path(__file__).parents[3] / "params.yaml"
+PARAMS = Path(__file__).parents[2] / "params.yaml"
 
 
 def load(tmp_path, text: str, **sweep):
