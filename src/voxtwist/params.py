@@ -88,7 +88,7 @@ class Train(Settings):
     ]
     speech_weight: PositiveFloat
     speech_dropout: Annotated[float, Field(ge=0, lt=1)]
-    restrict_speech: bool
+    restrict_speech: Ratio
     precision: Literal["auto", "fp32", "bf16"]
     gradient_checkpointing: Literal["none", "selective", "full"]
     torch_compile: bool

@@ -46,7 +46,7 @@ def test_value_and_gradients_equal_full_logits_in_float64(case):
     torch.testing.assert_close(ours[1], weight.grad)
 
 
-@pytest.mark.parametrize("restricted", [False, True])
+@pytest.mark.parametrize("restricted", [0.0, 1.0])
 def test_hits_count_the_most_likely_ids(case, restricted):
     hidden, weight, labels = case
     logits = hidden.detach() @ weight.T
@@ -66,11 +66,14 @@ def test_hits_count_the_most_likely_ids(case, restricted):
     assert tallies["text"].hits < tallies["text"].count
 
 
-def test_restricted_speech_is_a_softmax_over_the_new_rows(case):
+@pytest.mark.parametrize("restricted", [0.5, 1.0])
+def test_restricted_speech_is_a_softmax_over_the_new_rows(case, restricted):
     hidden, weight, labels = case
     table = SplitTable(weight, TEXT)
     _, free = loss.speech_and_text_loss(hidden, labels, table, FIRST_SPEECH)
-    weighted, restricted = loss.speech_and_text_loss(hidden, labels, table, FIRST_SPEECH, True, 3)
+    weighted, tallies = loss.speech_and_text_loss(
+        hidden, labels, table, FIRST_SPEECH, restricted, 3
+    )
     weighted.backward()
     ours = hidden.grad.clone(), torch.cat([table.text_rows.grad, table.new_rows.grad])
 
@@ -78,19 +81,25 @@ def test_restricted_speech_is_a_softmax_over_the_new_rows(case):
     weight.requires_grad_()
     targets = labels[1:]
     speech = torch.nonzero(targets >= FIRST_SPEECH).squeeze(1)
+    logits = hidden @ weight.T
     text = torch.nonzero((targets != -100) & (targets < FIRST_SPEECH)).squeeze(1)
-    full = cross_entropy(hidden[text] @ weight.T, targets[text], reduction="sum")
-    expected = cross_entropy(
-        hidden[speech] @ weight[TEXT:].T, targets[speech] - TEXT, reduction="sum"
-    )
+    full = cross_entropy(logits[text], targets[text], reduction="sum")
+    expected = cross_entropy(logits[speech, TEXT:], targets[speech] - TEXT, reduction="none")
+    if restricted < 1:  # every second has the whole softmax
+        expected[1::2] = cross_entropy(
+            logits[speech[1::2]], targets[speech[1::2]], reduction="none"
+        )
+    expected = expected.sum()
     (full + 3 * expected).backward()
-    assert restricted["speech"].nll.item() == pytest.approx(expected.item(), rel=1e-9)
-    assert restricted["text"].nll.item() == free["text"].nll.item()
+    assert weighted.item() == pytest.approx((full + 3 * expected).item(), rel=1e-12)
+    assert tallies["speech"].nll.item() == pytest.approx(expected.item(), rel=1e-12)
+    assert tallies["speech"].count == len(speech)
+    assert tallies["text"].nll.item() == free["text"].nll.item()
     torch.testing.assert_close(ours[0], hidden.grad)
     torch.testing.assert_close(ours[1], weight.grad)
 
 
-@pytest.mark.parametrize("restricted", [False, True])
+@pytest.mark.parametrize("restricted", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("kept", ["nothing", "speech"])
 def test_a_batch_without_text_reaches_every_parameter_all_the_same(case, restricted, kept):
     # Devices would else wait for each other's gradients for ever.

@@ -36,7 +36,7 @@ def speech_and_text_loss(
     labels: Tensor,
     head: SplitTable,
     first_speech_label: int,
-    restrict_speech: bool = False,
+    restrict_speech: float = 0.0,
     speech_weight: float = 1.0,
 ) -> tuple[Tensor, dict[str, Tally]]:
     """The loss to minimise, and NLL and top-1 hits of text and of speech labels.
@@ -49,7 +49,9 @@ def speech_and_text_loss(
             -100 is left out, and so is the first label of each packed sample, which must be -100.
         head: the output table.
         first_speech_label: labels at and above it are speech: the codes and `</speech>`.
-        restrict_speech: at speech positions, a softmax over the new rows only.
+        restrict_speech: share of the speech positions, in [0, 1], whose softmax is over the new rows
+            only: cheap, but nothing keeps the text rows' logits down there. The others, evenly
+            spread, have the whole softmax and keep them down; at 1 none do.
         speech_weight: of a speech token in the loss; a text token weighs 1.
 
     Returns:
@@ -59,15 +61,23 @@ def speech_and_text_loss(
     targets = labels[1:]
     supervised = targets != -100
     is_speech = supervised & (targets >= first_speech_label)
+    speech = torch.nonzero(is_speech).squeeze(1)
+    whole = _evenly_spread(1 - restrict_speech, speech)
     kinds = [
         # rows, weight, over the new rows only
         (torch.nonzero(supervised & ~is_speech).squeeze(1), 1.0, False),
-        (torch.nonzero(is_speech).squeeze(1), speech_weight, restrict_speech),
+        (speech[whole], speech_weight, False),
+        (speech[~whole], speech_weight, True),
     ]
-    loss, text, speech = _LinearCrossEntropy.apply(
+    loss, text, spoken, spoken_restricted = _LinearCrossEntropy.apply(
         hidden, head.text_rows, head.new_rows, targets, kinds, torch.is_grad_enabled()
     )
-    return loss, {"text": Tally(*text), "speech": Tally(*speech)}
+    return loss, {"text": Tally(*text), "speech": Tally(*(spoken + spoken_restricted))}
+
+
+def _evenly_spread(share: float, rows: Tensor) -> Tensor:
+    """True (N,) for a `share` of N rows: no draw, so an interrupted training repeats nothing."""
+    return (share * torch.arange(len(rows) + 1, device=rows.device)).floor().diff() > 0
 
 
 class _LinearCrossEntropy(torch.autograd.Function):

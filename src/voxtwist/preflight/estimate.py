@@ -120,7 +120,7 @@ def sample_flops(size: ModelSize, data: Data, train: Train) -> float:
     per_token = layers * 2 * size.layers + (3 + again) * attention
     text_row, new_row = (2 * (2 + size.text_rows_learn), 2 * 3)
     text_label = text_row * size.text_rows + new_row * size.new_rows
-    speech_label = new_row * size.new_rows if train.restrict_speech else text_label
+    speech_label = text_label - train.restrict_speech * text_row * size.text_rows
     return data.tokens * per_token + data.text * text_label + data.speech * speech_label
 
 

@@ -40,7 +40,13 @@ class SpokenModel(nn.Module):
         self.first_speech_label = vocabulary.speech_end or vocabulary.code_offset
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tally]]:
-        """The loss of a packed batch, a sum over tokens, and its `text` and `speech` tallies."""
+        """The loss of a packed batch, a sum over tokens, and its `text` and `speech` tallies.
+
+        Evaluation has the whole softmax, as stock tools have, unless training never has it.
+        """
+        restrict_speech = self.restrict_speech
+        if not self.training and restrict_speech < 1:
+            restrict_speech = 0.0
         hidden = self.model.get_decoder()(
             input_ids=batch.input_ids,
             position_ids=batch.position_ids,
@@ -52,7 +58,7 @@ class SpokenModel(nn.Module):
             batch.labels[0],
             self.head,
             self.first_speech_label,
-            self.restrict_speech,
+            restrict_speech,
             self.speech_weight,
         )
 
