@@ -15,9 +15,10 @@ OUTPUT = Path("data/sft/all.jsonl")
 
 with one_line_errors():
     settings = params.load()
-    data = settings.data
-    tokenizer = load_extended_tokenizer("checkpoints/base", settings.codec.n_codes, data.format)
-    convert_settings = ConvertSettings(ChatFormat.from_tokenizer(tokenizer), data.max_length)
+    data, codec = settings.data, settings.codec
+    tokenizer = load_extended_tokenizer("checkpoints/base", codec.n_codes, data.format)
+    chat = ChatFormat.from_tokenizer(tokenizer)
+    convert_settings = ConvertSettings(chat, codec.frame_rate_hz, data.max_length, codec=codec.name)
     work = Path(os.environ.get("DVC_ROOT", ".")) / ".scratch" / "convert"
     with progress_bar("Converting rows", None) as advance:
         counts = convert(

@@ -43,6 +43,7 @@ class Base(Settings):
 class Codec(Settings):
     name: Literal["kmeans", "cosyvoice"]
     n_codes: Annotated[int, Field(ge=2)]
+    frame_rate_hz: PositiveInt
     path: str
     speaker: str | None
     prompt_audio: str | None

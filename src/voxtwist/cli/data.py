@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from voxtwist.cli.codes import Codes, FrameRate, resolve_origin
 from voxtwist.errors import VoxtwistError
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ def convert(
     output: Annotated[Path, typer.Option(help="The .jsonl to write.")],
     tokenizer: Annotated[str, typer.Option(help="Folder or hub name of the base model.")],
     format: Annotated[Format, typer.Option(help="v1.1 marks text and speech.")] = Format.v1_1,
-    codes: Annotated[int, typer.Option(help="Number of codes of the codec.")] = 4096,
+    codes: Codes = None,
+    frame_rate: FrameRate = None,
     num_samples: Annotated[int | None, typer.Option(min=1, help="First rows only.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Shards at a time.")] = 2,
     max_length: Annotated[int | None, typer.Option(min=1, help="Tokens of a sample.")] = None,
@@ -95,6 +97,7 @@ def convert(
     """Turn raw parquet into SFT samples. A run that was stopped goes on where it was."""
     from voxtwist.data.convert import assemble, convert_parts, plan_conversion, work_folder
     from voxtwist.data.part import ConvertSettings
+    from voxtwist.data.raw import find_shards
     from voxtwist.vocabulary import ChatFormat, load_extended_tokenizer
 
     if not 0 <= shard_index < num_shards:
@@ -102,8 +105,9 @@ def convert(
             f"--shard-index is {shard_index}; with --num-shards {num_shards} "
             f"it must be from 0 to {num_shards - 1}"
         )
-    chat = ChatFormat.from_tokenizer(load_extended_tokenizer(tokenizer, codes, format.value))
-    settings = ConvertSettings(chat, max_length, too_long.value)
+    n_codes, rate = resolve_origin(find_shards(input), codes, frame_rate)
+    chat = ChatFormat.from_tokenizer(load_extended_tokenizer(tokenizer, n_codes, format.value))
+    settings = ConvertSettings(chat, rate, max_length, too_long.value)
     plan = plan_conversion(input, settings, work or work_folder(output), num_samples)
     mine = range(shard_index, len(plan.shards), num_shards)
     with progress_bar("Converting rows", sum(plan.rows[number] for number in mine)) as advance:

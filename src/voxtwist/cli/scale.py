@@ -62,15 +62,15 @@ def estimate(
     from dataclasses import replace
 
     from voxtwist import params
-    from voxtwist.scale.estimate import VOICE_ASSISTANT, h100
     from voxtwist.scale.estimate import estimate as work_out
+    from voxtwist.scale.estimate import h100, voice_assistant
     from voxtwist.scale.model_size import model_size
     from voxtwist.scale.probe import this_machine
     from voxtwist.scale.split_shape import split_shape
 
     settings = params.load(params_file)
     size = model_size(settings)
-    data = split_shape(split) if split else VOICE_ASSISTANT
+    data = split_shape(split) if split else voice_assistant(settings.codec.frame_rate_hz)
     much = replace(data, samples=1000 * data.samples)
     train = settings.train
     rows = {
