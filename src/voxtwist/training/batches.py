@@ -150,6 +150,12 @@ def share(rows: list[np.ndarray], processes: int) -> list[np.ndarray]:
     return rows
 
 
-def every_row(index: TokenIndex, budget: int, limit: int | None) -> list[np.ndarray]:
-    """The first `limit` samples (None: all) once, packed, always in the same order."""
-    return pack(np.asarray(index.lengths[:limit]), budget, seed=0)
+def every_row(index: TokenIndex, budget: int, limit: int | None, seed: int) -> list[np.ndarray]:
+    """`limit` samples drawn by the seed (None: all), each once, packed, always in the same order.
+
+    Not the first ones: they are of the first shards, and say little about the others.
+    """
+    samples = np.arange(len(index))
+    if limit is not None and limit < len(index):
+        samples = np.sort(np.random.default_rng(seed).choice(samples, limit, replace=False))
+    return [samples[row] for row in pack(np.asarray(index.lengths)[samples], budget, seed=0)]
