@@ -12,7 +12,7 @@ from voxtwist.device import best_device
 from voxtwist.errors import VoxtwistError
 from voxtwist.inference.generate import longest_answer
 from voxtwist.params import Params
-from voxtwist.preflight.estimate import VOICE_ASSISTANT, Data, memory
+from voxtwist.preflight.estimate import Data, memory, voice_assistant
 from voxtwist.preflight.model_size import ModelSize, extended_model
 from voxtwist.preflight.probe import measure_training
 
@@ -60,7 +60,7 @@ def sample_raw(params: Params) -> RawSample | None:
         shards = find_shards(params.data.raw)
         tokenizer = load_extended_tokenizer(base, codes, fmt, params.base.revision)
         chat = ChatFormat.from_tokenizer(tokenizer)
-        settings = ConvertSettings(chat, params.data.max_length)
+        settings = ConvertSettings(chat, params.codec.frame_rate_hz, params.data.max_length)
         started, samples, rows = time.perf_counter(), [], 0
         for batch in read_batches(shards[0], _PROBE_ROWS):
             rows += len(batch)
@@ -85,7 +85,7 @@ def stages(
     params: Params, raw: RawSample | None, probe_seconds: float, devices: int
 ) -> Iterator[Stage]:
     """Convert, train and evaluate, after about `probe_seconds` of training and generating."""
-    data = raw.data if raw else VOICE_ASSISTANT
+    data = raw.data if raw else voice_assistant(params.codec.frame_rate_hz)
     if raw:
         hours = raw.rows / raw.rows_per_second / params.data.workers / 3600
         yield Stage("convert", hours, f"{raw.rows_per_second:,.0f} rows/s a worker")
@@ -108,7 +108,7 @@ def stages(
     answers = settings.samples + settings.taught
     rows_at_once = params.generate.batch_size
     batches = -(-answers // rows_at_once)
-    hours = batches * longest_answer(params.generate) * each / 3600
+    hours = batches * longest_answer(params.generate, params.codec.frame_rate_hz) * each / 3600
     basis = f"{answers} of the longest answers, {1000 * each:.0f} ms a token of {rows_at_once}"
     yield Stage("evaluate_speech", hours, f"{basis}; without decoding and recognising")
 
