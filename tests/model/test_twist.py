@@ -149,7 +149,9 @@ def test_a_sample_of_the_split_is_drawn_by_the_seed(smollm2_tokenizer, tmp_path)
 
 
 def test_checkpoint_is_plain_and_keeps_the_text_rows(tiny_base, tmp_path):
-    codec = Codec(name="kmeans", n_codes=50, path="unused", speaker=None, prompt_audio=None)
+    codec = Codec(
+        name="kmeans", n_codes=50, frame_rate_hz=50, path="unused", speaker=None, prompt_audio=None
+    )
     settings = Twist(init="mean+std", noise=1.0, pad_to_multiple_of=128)
     metrics = twist_checkpoint(tiny_base, tmp_path / "twist", codec, "v1.1", settings, seed=1)
     base = AutoModelForCausalLM.from_pretrained(tiny_base)
@@ -179,7 +181,9 @@ def test_spare_rows_of_the_base_are_made_anew_in_both_tables(smollm2_tokenizer, 
         table.weight.data[text:] = 9.0
     base.save_pretrained(tmp_path / "base")
     smollm2_tokenizer.save_pretrained(tmp_path / "base")
-    codec = Codec(name="kmeans", n_codes=50, path="unused", speaker=None, prompt_audio=None)
+    codec = Codec(
+        name="kmeans", n_codes=50, frame_rate_hz=50, path="unused", speaker=None, prompt_audio=None
+    )
     settings = Twist(init="mean+std", noise=1.0, pad_to_multiple_of=128)
     twist_checkpoint(tmp_path / "base", tmp_path / "twist", codec, "v1.1", settings, seed=1)
     twisted = AutoModelForCausalLM.from_pretrained(tmp_path / "twist")
@@ -198,7 +202,9 @@ def test_a_model_that_scales_its_logits_is_refused(smollm2_tokenizer, tmp_path):
     )  # fmt: skip
     GraniteForCausalLM(config).save_pretrained(tmp_path / "base")
     smollm2_tokenizer.save_pretrained(tmp_path / "base")
-    codec = Codec(name="kmeans", n_codes=50, path="unused", speaker=None, prompt_audio=None)
+    codec = Codec(
+        name="kmeans", n_codes=50, frame_rate_hz=50, path="unused", speaker=None, prompt_audio=None
+    )
     settings = Twist(init="mean+std", noise=1.0, pad_to_multiple_of=128)
     with pytest.raises(VoxtwistError, match="GraniteForCausalLM does more to its logits"):
         twist_checkpoint(tmp_path / "base", tmp_path / "twist", codec, "v1.1", settings, seed=1)
