@@ -86,7 +86,7 @@ def estimate(size: ModelSize, data: Data, train: Train, machine: Machine) -> Est
     """A whole training: `train.epochs` over the data, or `train.max_steps`."""
     tokens = data.samples * data.tokens * train.epochs
     if train.max_steps:
-        step = train.step_tokens or train.batch_tokens * machine.devices
+        step = train.step_tokens or train.batch_tokens
         tokens = min(tokens, train.max_steps * step)
     flops = tokens / data.tokens * sample_flops(size, data, train)
     hours = flops / (machine.flops * machine.utilisation * machine.devices) / 3600

@@ -94,7 +94,7 @@ def stages(
     speed = measure_training(params, data, 0.7 * probe_seconds)
     tokens = data.samples * data.tokens * params.train.epochs
     if params.train.max_steps:
-        step = params.train.step_tokens or params.train.batch_tokens * devices
+        step = params.train.step_tokens or params.train.batch_tokens
         tokens = min(tokens, params.train.max_steps * step)
     hours = tokens / speed.tokens_per_second / devices / 3600
     yield Stage("train", hours, f"{speed.tokens_per_second:,.0f} tokens/s a device")

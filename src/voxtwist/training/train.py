@@ -22,7 +22,14 @@ from voxtwist.model.base import load_model, load_tokenizer
 from voxtwist.model.loss import Tally
 from voxtwist.model.twist import speech_mass
 from voxtwist.params import Train
-from voxtwist.training.batches import Batch, disturb_speech, every_row, plan_steps, read_batch
+from voxtwist.training.batches import (
+    Batch,
+    disturb_speech,
+    evaluation_rows,
+    plan_steps,
+    read_batch,
+    unlabelled,
+)
 from voxtwist.training.metrics import add_tallies, memory_gb, reduce_tallies, summarise
 from voxtwist.training.optimizer import build_optimizer, build_schedule
 from voxtwist.training.precision import choose_precision
@@ -62,7 +69,7 @@ def train(
         training samples.
 
     Raises:
-        VoxtwistError: a gradient that is not finite, or fewer samples than devices.
+        VoxtwistError: a gradient that is not finite.
         Stopped: SIGTERM came or `max_hours` are over; the state is saved, the next call goes on.
     """
     trainer = Trainer(start, train_file, eval_file, settings, seed, states)
@@ -225,6 +232,8 @@ class Trainer:
     def batch(self, samples: np.ndarray, step: int) -> Batch:
         """A row of a step as training reads it: evaluation has no `speech_dropout`."""
         settings = self.settings
+        if not len(samples):  # a device without a share of a small step takes part all the same
+            return unlabelled(read_batch(self.data, np.array([0])))
         batch = read_batch(self.data, samples, padded=settings.batching != "packed")
         if not settings.speech_dropout:
             return batch
@@ -270,7 +279,9 @@ class Trainer:
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
         sums = {kind: Tally.empty(self.accelerator.device) for kind in ("text", "speech")}
         settings = self.settings
-        rows = every_row(self.eval_data, settings.batch_tokens, settings.eval_samples)
+        rows = evaluation_rows(
+            self.eval_data, settings.batch_tokens, settings.eval_samples, self.seed
+        )
         for first in range(0, len(rows), processes):
             # Sharded forwards need all processes: one without a row of its own repeats the last.
             number = min(first + rank, len(rows) - 1)
