@@ -16,5 +16,6 @@ with one_line_errors():
         settings.data.format,
         settings.twist,
         settings.seed,
+        Path("data/splits/train.jsonl"),
     )
     write_json(metrics, Path("metrics/twist.json"))

@@ -59,7 +59,7 @@ class Data(Settings):
 
 
 class Twist(Settings):
-    init: Literal["codec", "mean+std", "normal", "mean"]
+    init: Literal["aligned", "aligned+codec", "codec", "mean+std", "normal", "mean"]
     noise: NonNegative
     pad_to_multiple_of: PositiveInt
 

@@ -2,8 +2,11 @@
 
 import json
 
+import numpy as np
+import orjson
 import pytest
 import torch
+from scipy import sparse
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -13,19 +16,21 @@ from transformers import (
     LlamaForCausalLM,
 )
 
+from voxtwist.data.index import TokenIndex
 from voxtwist.errors import VoxtwistError
+from voxtwist.model.alignment import align, aligned_vectors, cooccurrence
 from voxtwist.model.twist import new_rows, twist_checkpoint
 from voxtwist.params import Codec, Twist
-from voxtwist.vocabulary import SpeechVocabulary
+from voxtwist.vocabulary import ChatFormat, SpeechVocabulary, extend_tokenizer
 
 VOCABULARY = SpeechVocabulary(30, 100, 34, 30, 31, 32, 33, 2)
 
 
-def rows(init, code_vectors=None, noise=0.1):
+def rows(init, code_vectors=None, noise=0.1, counts=None):
     generator = torch.Generator().manual_seed(0)
     text = 3 + 2 * torch.randn(30, 64, generator=generator)
     settings = Twist(init=init, noise=noise, pad_to_multiple_of=128)
-    return text, new_rows(text, 256, VOCABULARY, settings, code_vectors, generator)
+    return text, new_rows(text, 256, VOCABULARY, settings, code_vectors, generator, counts)
 
 
 def test_codec_rows_lie_close_where_codes_sound_alike():
@@ -51,6 +56,87 @@ def test_other_schemes_have_their_stated_spread(init, spread):
 def test_codec_init_needs_a_vector_for_every_code():
     with pytest.raises(VoxtwistError, match="99 code vectors for 100 codes"):
         rows("codec", torch.randn(99, 20))
+
+
+def said_together(sound_of):
+    """Counts in which code c sounds while token `sound_of[c]` is said, and nothing else."""
+    return sparse.coo_matrix((np.ones(100), (np.arange(100), sound_of)), (100, 30)).tocsr()
+
+
+def test_aligned_rows_lie_where_the_words_are_that_they_say():
+    sound_of = np.arange(100) % 30
+    text, new = rows("aligned", counts=said_together(sound_of))
+    speech = new[4:104]
+    nearest = torch.cdist(speech, text).argmin(1)
+    assert nearest.tolist() == sound_of.tolist()
+    torch.testing.assert_close(speech.std(0), text.std(0), atol=0.2, rtol=0.1)
+
+
+def test_aligned_and_codec_rows_follow_both():
+    sound_of = np.arange(100) % 30
+    vectors = torch.randn(100, 20)
+    _, both = rows("aligned+codec", vectors, counts=said_together(sound_of))
+    _, codec = rows("codec", vectors)
+    _, aligned = rows("aligned", counts=said_together(sound_of))
+    for one in (codec, aligned):
+        pair = torch.stack([one[4:104].flatten(), both[4:104].flatten()])
+        assert torch.corrcoef(pair)[0, 1] == pytest.approx(0.5**0.5, abs=0.05)
+
+
+def test_a_token_that_is_said_everywhere_says_nothing():
+    """Two codes share token 0, which is half of all; what tells them apart are tokens 1 and 2."""
+    counts = sparse.csr_matrix(np.array([[5.0, 5.0, 0.0], [5.0, 0.0, 5.0]]))
+    table = torch.eye(3)
+    vectors = aligned_vectors(counts, table)
+    torch.testing.assert_close(vectors, (table - table.mean(0))[[1, 2]])
+
+
+@pytest.mark.parametrize("init", ["aligned", "aligned+codec"])
+def test_aligned_init_needs_the_training_split(init):
+    with pytest.raises(VoxtwistError, match="it needs the training split"):
+        rows(init, torch.randn(100, 20))
+
+
+@pytest.mark.parametrize("fmt", ["v1", "v1.1"])
+def test_frames_are_counted_for_the_text_that_they_sound_in(smollm2_tokenizer, tmp_path, fmt):
+    tokenizer = extend_tokenizer(smollm2_tokenizer, 8, fmt)
+    chat = ChatFormat.from_tokenizer(tokenizer)
+    # Two words of eight characters and four codes each.
+    text = smollm2_tokenizer("tomorrow Saturday", add_special_tokens=False)["input_ids"]
+    codes = np.array([0, 0, 0, 0, 1, 1, 1, 1])
+    [sample] = chat.encode_batch(["When?"], ["tomorrow Saturday"], [codes])
+    line = {"input_ids": sample.input_ids.tolist(), "labels": sample.labels.tolist()}
+    (tmp_path / "train.jsonl").write_bytes(orjson.dumps(line) + b"\n")
+    alignment = align(TokenIndex.open(tmp_path / "train.jsonl"), chat.vocabulary, tokenizer, seed=0)
+    counts = cooccurrence(alignment, 8, chat.vocabulary.text_size)
+    assert counts.sum() == pytest.approx(len(codes))
+    # The split is as the tokenizer has it: the first word's tokens belong to code 0.
+    first = smollm2_tokenizer("tomorrow", add_special_tokens=False)["input_ids"]
+    second = text[len(first) :]
+    said = counts.toarray()
+    assert said[0, first].sum() > 3.5
+    assert said[1, second].sum() > 3.5
+    assert said[2:].sum() == 0
+
+
+def test_a_sample_of_the_split_is_drawn_by_the_seed(smollm2_tokenizer, tmp_path):
+    tokenizer = extend_tokenizer(smollm2_tokenizer, 64, "v1.1")
+    chat = ChatFormat.from_tokenizer(tokenizer)
+    samples = chat.encode_batch(["Q?"] * 60, ["Yes."] * 60, [np.array([i]) for i in range(60)])
+    file = tmp_path / "train.jsonl"
+    file.write_bytes(
+        b"".join(
+            orjson.dumps({"input_ids": s.input_ids.tolist(), "labels": s.labels.tolist()}) + b"\n"
+            for s in samples
+        )
+    )
+
+    def drawn(seed):
+        index = TokenIndex.open(file)
+        return align(index, chat.vocabulary, tokenizer, seed, samples=20).codes.tolist()
+
+    assert len(set(drawn(1))) == 20
+    assert drawn(1) == drawn(1) != drawn(2)
 
 
 def test_checkpoint_is_plain_and_keeps_the_text_rows(tiny_base, tmp_path):

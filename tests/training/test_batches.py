@@ -15,7 +15,7 @@ from voxtwist.data.index import TokenIndex
 from voxtwist.model.base import load_model, load_tokenizer
 from voxtwist.training.batches import (
     disturb_speech,
-    evaluation_rows,
+    every_row,
     plan_rows,
     plan_steps,
     read_batch,
@@ -121,21 +121,6 @@ def test_the_slam_omni_preset_takes_about_6150_steps_an_epoch_on_1_to_8_devices(
         assert np.mean([sum(map(len, step)) for step in steps]) == pytest.approx(64, rel=0.03)
 
 
-def test_evaluation_draws_its_rows_by_the_seed(tiny_twist, splits):
-    index = TokenIndex.open(splits / "train.jsonl")
-
-    def drawn(limit, seed):
-        rows = evaluation_rows(index, 256, limit, seed)
-        assert all(index.lengths[row].sum() <= 256 for row in rows if len(row) > 1)
-        return sorted(np.concatenate(rows).tolist())
-
-    assert drawn(6, 1) == drawn(6, 1) != drawn(6, 2)
-    assert drawn(6, 1) != list(range(6))
-    assert len(set(drawn(6, 1))) == 6
-    for limit in (None, len(index), 1000):
-        assert drawn(limit, 1) == list(range(len(index)))
-
-
 def test_grouping_by_length_pads_less():
     lengths = np.random.default_rng(0).integers(10, 200, 2000)
     padding = {}
@@ -205,3 +190,16 @@ def test_a_sample_is_disturbed_the_same_in_any_batch_and_anew_in_each_step(tiny_
 
     assert inputs([5], 3) == inputs([4, 9, 5], 3) == inputs([5, 2, 4], 3, padded=True)
     assert inputs([5], 3) != inputs([5], 4)
+
+
+def test_evaluation_draws_its_samples_by_the_seed_and_not_the_first_ones():
+    index = type("Index", (), {"lengths": np.full(1000, 10), "__len__": lambda self: 1000})()
+
+    def drawn(limit, seed):
+        return sorted(np.concatenate(every_row(index, 64, limit, seed)).tolist())
+
+    chosen = drawn(50, 1)
+    assert len(set(chosen)) == 50
+    assert chosen == drawn(50, 1) != drawn(50, 2)
+    assert 300 < np.mean(chosen) < 700
+    assert drawn(None, 1) == drawn(5000, 1) == list(range(1000))

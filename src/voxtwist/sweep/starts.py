@@ -18,14 +18,21 @@ class Starts:
     Args:
         own: the settings of the pipeline, whose checkpoint is `checkpoint`.
         base: the checkpoint to twist.
+        train_file: the training split, with which `twist.init: aligned` counts.
         scratch: where others are made.
         keep: whether others are kept for later trials, or removed after the trial.
     """
 
     def __init__(
-        self, own: Params, checkpoint: Path, base: Path, scratch: Path, keep: bool
+        self,
+        own: Params,
+        checkpoint: Path,
+        base: Path,
+        train_file: Path,
+        scratch: Path,
+        keep: bool,
     ) -> None:
-        self.own, self.checkpoint, self.base = own, checkpoint, base
+        self.own, self.checkpoint, self.base, self.train_file = own, checkpoint, base, train_file
         self.scratch, self.keep = scratch, keep
 
     @contextmanager
@@ -49,6 +56,12 @@ class Starts:
         unfinished = folder.with_suffix(".new")
         shutil.rmtree(unfinished, ignore_errors=True)
         twist_checkpoint(
-            self.base, unfinished, params.codec, params.data.format, params.twist, params.seed
+            self.base,
+            unfinished,
+            params.codec,
+            params.data.format,
+            params.twist,
+            params.seed,
+            self.train_file,
         )
         unfinished.replace(folder)

@@ -60,6 +60,7 @@ class Trials:
             job.params,
             Path(job.paths.start),
             Path(job.paths.base),
+            Path(job.paths.splits) / "train.jsonl",
             job.scratch / "starts",
             keep=self.space.finite("twist"),
         )

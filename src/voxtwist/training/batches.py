@@ -183,12 +183,10 @@ def _fits(lengths: np.ndarray, budget: int, packed: bool) -> bool:
     return int(lengths.sum() if packed else lengths.max() * len(lengths)) <= budget
 
 
-def evaluation_rows(
-    index: TokenIndex, budget: int, limit: int | None, seed: int
-) -> list[np.ndarray]:
-    """`limit` samples (None: all) drawn by the seed, packed; the same in the same order each time.
+def every_row(index: TokenIndex, budget: int, limit: int | None, seed: int) -> list[np.ndarray]:
+    """`limit` samples drawn by the seed (None: all), each once, packed, always in the same order.
 
-    Drawn and not the first ones, which are those of the first shards.
+    Not the first ones: they are of the first shards, and say little about the others.
     """
     samples = np.arange(len(index))
     if limit is not None and limit < len(index):

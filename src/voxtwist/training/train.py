@@ -25,7 +25,7 @@ from voxtwist.params import Train
 from voxtwist.training.batches import (
     Batch,
     disturb_speech,
-    evaluation_rows,
+    every_row,
     plan_steps,
     read_batch,
     unlabelled,
@@ -279,9 +279,7 @@ class Trainer:
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
         sums = {kind: Tally.empty(self.accelerator.device) for kind in ("text", "speech")}
         settings = self.settings
-        rows = evaluation_rows(
-            self.eval_data, settings.batch_tokens, settings.eval_samples, self.seed
-        )
+        rows = every_row(self.eval_data, settings.batch_tokens, settings.eval_samples, self.seed)
         for first in range(0, len(rows), processes):
             # Sharded forwards need all processes: one without a row of its own repeats the last.
             number = min(first + rank, len(rows) - 1)
