@@ -16,9 +16,9 @@ from transformers import LlamaConfig, Qwen3Config
 
 from voxtwist import params
 from voxtwist.params import Params
-from voxtwist.scale.estimate import VOICE_ASSISTANT, sample_flops
-from voxtwist.scale.model_size import model_size
-from voxtwist.scale.probe import _step_seconds, measure_products
+from voxtwist.preflight.estimate import VOICE_ASSISTANT, sample_flops
+from voxtwist.preflight.model_size import model_size
+from voxtwist.preflight.probe import _step_seconds, measure_products
 
 TOKENS = 834  # one average sample
 SHAPES = {

@@ -8,9 +8,9 @@ import pytest
 
 from voxtwist.errors import VoxtwistError
 from voxtwist.inference.checkpoint import find_checkpoint
-from voxtwist.tracking.hashes import md5
 from voxtwist.tracking.registry import register
 from voxtwist.tracking.store import open_store
+from voxtwist.vcs import md5
 
 
 @pytest.fixture(scope="module")

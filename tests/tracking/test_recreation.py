@@ -9,7 +9,7 @@ from mlflow.entities import Metric
 
 from voxtwist.errors import VoxtwistError
 from voxtwist.tracking.recreation.comparison import Tolerance, compare
-from voxtwist.tracking.recreation.settings import write_settings
+from voxtwist.tracking.recreation.worktree import write_settings
 from voxtwist.tracking.runs import flatten
 from voxtwist.tracking.store import Store
 

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from voxtwist.tracking import registry
-from voxtwist.tracking.hashes import md5
 from voxtwist.tracking.runs import training_run
 from voxtwist.tracking.store import Store
+from voxtwist.vcs import md5
 
 
 @pytest.fixture

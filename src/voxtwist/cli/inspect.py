@@ -1,4 +1,4 @@
-"""`voxtwist inspect raw` and `inspect sample`: look at data before training on it."""
+"""Panel Data: `voxtwist inspect raw` and `inspect sample`."""
 
 import dataclasses
 import json
@@ -11,6 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from voxtwist import params
+from voxtwist.cli.data import PANEL
+from voxtwist.cli.options import Json
+
 if TYPE_CHECKING:
     from voxtwist.data.inspect_sample import SampleView, TokenView
 
@@ -20,18 +24,18 @@ STYLES = {"text": "default", "control": "cyan", "speech": "magenta", "unknown": 
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(help="Look at raw files and at converted samples.", no_args_is_help=True)
+    group = typer.Typer(help="Look at raw files and converted samples.", no_args_is_help=True)
     group.command("raw")(raw)
     group.command("sample")(sample)
-    app.add_typer(group, name="inspect")
+    app.add_typer(group, name="inspect", rich_help_panel=PANEL)
 
 
 def raw(
-    files: Annotated[list[str], typer.Argument(help="Parquet files, folders or patterns.")],
-    codes: Annotated[int, typer.Option(help="Number of codes of the codec.")] = 4096,
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    files: Annotated[list[str], typer.Argument(help="Parquet files, folders or patterns")],
+    codes: Annotated[int, typer.Option(help="Number of codes of the codec")] = 4096,
+    as_json: Json = False,
 ) -> None:
-    """Schema, counts, lengths and a preview of raw parquet files."""
+    """Show schema, counts, lengths and a preview of raw parquet files."""
     from voxtwist.data.inspect_raw import describe_raw
     from voxtwist.data.raw import find_shards
 
@@ -43,16 +47,16 @@ def raw(
 
 
 def sample(
-    file: Annotated[Path, typer.Argument(help="A .jsonl of `convert` or `split`.")],
+    file: Annotated[Path, typer.Argument(help="A .jsonl of `convert` or `split`")],
     tokenizer: Annotated[
-        str, typer.Option(help="Folder or hub name of the base model, or a checkpoint's folder.")
+        str, typer.Option(help="Folder of a checkpoint, or folder or hub name of a base model")
     ] = "checkpoints/twist",
-    index: Annotated[int, typer.Option(min=0, help="Line, from 0.")] = 0,
-    format: Annotated[str | None, typer.Option(help="v1 or v1.1, for a base model.")] = None,
-    codes: Annotated[int | None, typer.Option(help="Codes of the codec, for a base model.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    index: Annotated[int, typer.Option(min=0, help="Line, from 0")] = 0,
+    format: Annotated[params.Format | None, typer.Option(help="For a base model")] = None,
+    codes: Annotated[int | None, typer.Option(help="Number of codes, for a base model")] = None,
+    as_json: Json = False,
 ) -> None:
-    """One sample token by token, and whether it is built as it should be (exit code 1 if not)."""
+    """Show one sample token by token and check its form; exit code 1 if a check fails."""
     from voxtwist.data.inspect_sample import describe_sample, read_line
     from voxtwist.vocabulary import load_extended_tokenizer
 

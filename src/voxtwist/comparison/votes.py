@@ -8,8 +8,8 @@ from typing import Any, get_args
 
 from scipy.stats import binomtest
 
-from voxtwist.comparison.blind import Choice, Key
 from voxtwist.errors import VoxtwistError
+from voxtwist.pages.blind import Choice, Key
 from voxtwist.tracking.runs import resume_run
 from voxtwist.tracking.store import Store
 

@@ -10,11 +10,10 @@ import pyarrow.parquet as pq
 from rich.progress import track
 
 from voxtwist.codec.base import SpeechCodec
-from voxtwist.corpus.everyday import everyday
+from voxtwist.corpus.everyday import everyday, trivia_questions
 from voxtwist.corpus.numbers import numbers
 from voxtwist.corpus.voice import SAMPLE_RATE, speak
 from voxtwist.data.raw import RAW_SCHEMA
-from voxtwist.evaluation.trivia import trivia_questions
 from voxtwist.params import Corpus
 
 # SLAM-Omni's columns in its order, those included that Voxtwist itself never reads.

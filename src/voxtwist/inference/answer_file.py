@@ -7,9 +7,9 @@ from pathlib import Path
 import orjson
 
 from voxtwist.codec.audio import write_audio
+from voxtwist.codec.base import decode_all
 from voxtwist.codec.files import write_speech_tokens
 from voxtwist.errors import VoxtwistError
-from voxtwist.evaluation.speech import decode
 from voxtwist.inference.generate import generate
 from voxtwist.inference.speaker import Speaker
 from voxtwist.params import Generate
@@ -87,7 +87,7 @@ def answer_file(
             rejected.append({"line": line, "reason": str(error)})
     texts = [question for _, question in asked]
     answers = generate(speaker.model, speaker.tokenizer, texts, settings, seed)
-    waveforms = decode(speaker.codec, [answer.codes for answer in answers])
+    waveforms = decode_all(speaker.codec, [answer.codes for answer in answers])
     rows = []
     for (line, question), answer, waveform in zip(asked, answers, waveforms, strict=True):
         audio = f"line-{line:05d}.flac" if len(waveform) else None

@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerFast
 
 from voxtwist.data.index import TokenIndex
 from voxtwist.errors import VoxtwistError
-from voxtwist.vocabulary import SpeechVocabulary
+from voxtwist.vocabulary import IGNORED_LABEL, SpeechVocabulary
 
 SAMPLES = 20_000  # a random draw of so many is enough
 _SMEAR = 2  # characters before and after the steady pace's place that count as much as it does
@@ -70,7 +70,7 @@ def spans(
     """The answer's text ids and its codes, out of a sample of either format."""
     ids, labels = sample["input_ids"], sample["labels"]
     is_speech = vocabulary.is_speech(ids)
-    answer = (labels != -100) & (ids < vocabulary.text_size) & (ids != vocabulary.im_end)
+    answer = (labels != IGNORED_LABEL) & (ids < vocabulary.text_size) & (ids != vocabulary.im_end)
     return ids[answer & (np.cumsum(is_speech) == 0)], ids[is_speech] - vocabulary.code_offset
 
 

@@ -18,12 +18,11 @@ from mlflow.types.schema import Array
 
 import voxtwist
 from voxtwist.errors import VoxtwistError
-from voxtwist.evaluation.tracked import SPEECH_SETTINGS
+from voxtwist.evaluation.speech.evaluate import SPEECH_SETTINGS
 from voxtwist.params import Codec, Generate
-from voxtwist.tracking.artifacts import fetch
+from voxtwist.tracking.objects import restore
 from voxtwist.tracking.registry import LINEAGE, PACKAGED_FROM, number, package_of
-from voxtwist.tracking.restore import restore
-from voxtwist.tracking.store import Store
+from voxtwist.tracking.store import Store, fetch
 
 logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
 

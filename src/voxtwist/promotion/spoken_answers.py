@@ -12,11 +12,11 @@ import mlflow
 import numpy as np
 import pandas as pd
 import soundfile
-import torch
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from voxtwist.codec.base import SpeechCodec
 from voxtwist.codec.loading import load_codec
+from voxtwist.device import best_device
 from voxtwist.inference.generate import generate
 from voxtwist.model.base import load_model, load_tokenizer
 from voxtwist.params import Codec, Generate
@@ -33,9 +33,7 @@ class SpokenAnswers(PythonModel):
         self.codec: SpeechCodec = load_codec(Codec(**config["codec"] | places))
         self.settings = Generate(**config["generate"])
         self.tokenizer = load_tokenizer(checkpoint)
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        model: Any = load_model(checkpoint)
-        self.model = model.to(device)
+        self.model = load_model(checkpoint, device=best_device())
 
     def predict(
         self,

@@ -8,19 +8,17 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from voxtwist.errors import VoxtwistError
+from voxtwist.interrupt import EX_TEMPFAIL, Terminated, sigterm_raises
 from voxtwist.params import Params
 from voxtwist.sweep.crew import POLL, Crew
 from voxtwist.sweep.job import JOURNAL, Job, Outputs, Paths
-from voxtwist.sweep.measure import Measurer
+from voxtwist.sweep.measure import TEXT_NLL, Measurer
 from voxtwist.sweep.outputs import write_outputs
-from voxtwist.sweep.retention import TEXT_NLL
+from voxtwist.sweep.runs import FEASIBLE, PARENT, RETENTION, data_hashes, parent_run
 from voxtwist.sweep.slots import REASON, results
 from voxtwist.sweep.space import Space
 from voxtwist.sweep.study import open_storage, open_study, study_name
-from voxtwist.sweep.tracked import FEASIBLE, PARENT, RETENTION, data_hashes, parent_run
-from voxtwist.tracking.runs import Terminated, sigterm_raises
 from voxtwist.tracking.store import home
-from voxtwist.training.stop import EX_TEMPFAIL
 from voxtwist.training.train import Trainer
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,7 @@ import voxtwist
 from voxtwist.errors import VoxtwistError
 from voxtwist.params import Sweep
 from voxtwist.sweep.space import Space
-from voxtwist.training.state import code_fingerprint, fingerprint
-from voxtwist.training.tracked import OF_THIS_PROCESS
+from voxtwist.training.state import OF_THIS_PROCESS, code_fingerprint, fingerprint
 
 # Names of goals, plots and the search in several dimensions: in Optuna for years, and pinned.
 warnings.filterwarnings("ignore", category=ExperimentalWarning)

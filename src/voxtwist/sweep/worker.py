@@ -8,11 +8,11 @@ import optuna
 from filelock import FileLock
 from optuna.trial import TrialState
 
-from voxtwist.cli.errors import one_line_errors
 from voxtwist.sweep.job import Job
 from voxtwist.sweep.slots import claim, fill
 from voxtwist.sweep.study import open_storage, open_study, sampler_of
 from voxtwist.sweep.trial import Trials
+from voxtwist.terminal import one_line_errors
 
 
 def work(job: Job) -> None:

@@ -10,9 +10,9 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from voxtwist.errors import VoxtwistError
-from voxtwist.tracking.hashes import md5
 from voxtwist.tracking.registry import find_version
 from voxtwist.tracking.store import Store
+from voxtwist.vcs import md5
 
 SHORTEST_PREFIX = 4  # characters of a run id
 MISSING = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"}

@@ -8,11 +8,9 @@ import torch
 from torch import Tensor
 
 from voxtwist.data.index import TokenIndex
-from voxtwist.data.packing import pack, pad
 from voxtwist.params import Train
-from voxtwist.vocabulary import SpeechVocabulary
-
-IGNORE = -100
+from voxtwist.training.packing import pack, pad
+from voxtwist.vocabulary import IGNORED_LABEL, SpeechVocabulary
 
 
 @dataclass(frozen=True)
@@ -43,14 +41,14 @@ def read_batch(index: TokenIndex, samples: np.ndarray, padded: bool = False) -> 
     rows = [index.read(int(sample)) for sample in samples]
     # No sample is predicted from the one before it; prompts are -100 there anyway.
     for row in rows:
-        row["labels"][0] = IGNORE
+        row["labels"][0] = IGNORED_LABEL
     if padded:
         longest = max(len(row["input_ids"]) for row in rows)
         # Behind the sample, where causal attention does not look back at it: any id will do.
         rows = [
             {
                 "input_ids": _fill(row["input_ids"], longest, int(row["input_ids"][-1])),
-                "labels": _fill(row["labels"], longest, IGNORE),
+                "labels": _fill(row["labels"], longest, IGNORED_LABEL),
             }
             for row in rows
         ]
@@ -59,7 +57,7 @@ def read_batch(index: TokenIndex, samples: np.ndarray, padded: bool = False) -> 
 
 def unlabelled(batch: Batch) -> Batch:
     """The same inputs, with nothing to learn."""
-    return replace(batch, labels=torch.full_like(batch.labels, IGNORE))
+    return replace(batch, labels=torch.full_like(batch.labels, IGNORED_LABEL))
 
 
 def join(rows: list[dict[str, np.ndarray]]) -> Batch:

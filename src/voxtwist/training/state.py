@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+# Settings that say how far a training gets before it is interrupted, not what comes out of it.
+OF_THIS_PROCESS = {"max_hours", "save_steps"}
 _FILE = "state.pt"
 _RUN = "run"
 

@@ -16,8 +16,9 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from voxtwist.data.index import TokenIndex
-from voxtwist.data.packing import utilisation
+from voxtwist.device import best_device
 from voxtwist.errors import VoxtwistError
+from voxtwist.interrupt import Stopped, StopRequest
 from voxtwist.model.base import load_model, load_tokenizer
 from voxtwist.model.loss import Tally
 from voxtwist.model.twist import speech_mass
@@ -32,15 +33,15 @@ from voxtwist.training.batches import (
 )
 from voxtwist.training.metrics import add_tallies, memory_gb, reduce_tallies, summarise
 from voxtwist.training.optimizer import build_optimizer, build_schedule
+from voxtwist.training.packing import utilisation
 from voxtwist.training.precision import choose_precision
 from voxtwist.training.progress import TrainingProgress
 from voxtwist.training.run import Metrics, NoRun, OpenRun, Run
 from voxtwist.training.sharding import asked_to_shard, load_optimizer, shard, whole
 from voxtwist.training.spoken_model import SpokenModel
 from voxtwist.training.state import StateFolder, TrainingState
-from voxtwist.training.stop import Stopped, StopRequest
 from voxtwist.training.utilisation import mfu
-from voxtwist.vocabulary import SpeechVocabulary
+from voxtwist.vocabulary import IGNORED_LABEL, SpeechVocabulary
 
 
 def train(
@@ -103,7 +104,7 @@ class Trainer:
     ) -> None:
         set_seed(seed)
         self.settings, self.seed, self.states = settings, seed, states
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = torch.device(best_device())
         self.state = (states and states.load()) or TrainingState()
         self.precision = self.state.precision or choose_precision(settings.precision, device)
         self.state.precision = self.precision
@@ -266,7 +267,7 @@ class Trainer:
     def loss_weight(self, batches: list[Batch]) -> float:
         """Supervised tokens of the step over all processes, speech ones times `speech_weight`."""
         labels = torch.cat([batch.labels[0] for batch in batches])
-        supervised = labels[labels != -100]
+        supervised = labels[labels != IGNORED_LABEL]
         speech = (supervised >= self.module.first_speech_label).sum()
         weight = len(supervised) - speech + self.settings.speech_weight * speech
         total = float(self.accelerator.reduce(weight.to(self.accelerator.device), "sum"))

@@ -1,15 +1,14 @@
 """Does dvc.lock tell the truth, and is there room for the next run?"""
 
-import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from mlflow.entities import Run
 
+from voxtwist.errors import VoxtwistError
 from voxtwist.tracking.doctor.finding import Finding
+from voxtwist.vcs import read_lock
 
 STARTS = ("checkpoints/twist", "checkpoints/base")
 # Of one training, in sizes of a float32 checkpoint. In the project: the best and the last
@@ -23,16 +22,11 @@ def lock(root: Path) -> Iterator[Finding]:
     if not (root / "dvc.lock").exists():
         yield Finding("lock", "there is no dvc.lock yet", "`make repro` makes it", wrong=False)
         return
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", "repro", "--dry", "--allow-missing"],
-        cwd=root,
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        reason = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
-        yield Finding("lock", f"DVC cannot tell: {reason[0]}", "see `dvc status`")
-    waiting = re.findall(r"^Running stage '(.+)':", done.stdout, re.MULTILINE)
+    try:
+        waiting = read_lock(root).stale
+    except VoxtwistError as error:
+        yield Finding("lock", str(error), "see `dvc status`")
+        return
     if waiting:
         yield Finding(
             "lock",

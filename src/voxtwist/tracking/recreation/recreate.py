@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from voxtwist.errors import VoxtwistError
-from voxtwist.tracking.hashes import md5
 from voxtwist.tracking.objects import Objects
 from voxtwist.tracking.query import Model
 from voxtwist.tracking.recreation.comparison import Comparison, Tolerance, compare
 from voxtwist.tracking.recreation.worktree import Worktree
 from voxtwist.tracking.store import Store
+from voxtwist.vcs import md5
 
 FROM_RAW = ["convert", "split", "twist", "train"]
 VERDICT = "voxtwist.recreation"  # tag of the new run
