@@ -97,7 +97,10 @@ def overlay(stand_ins: Path) -> dict[str, dict[str, object]]:
         "base": {"model": str(models / "Qwen3-tiny")},
         "codec": {"path": str(models / "CosyVoice-tiny")},
         "data": {"workers": 2},
-        "train": {"batch_tokens": 512, "eval_steps": 5, "save_steps": 5, "log_steps": 1},
+        "train": {
+            "batch_tokens": 512, "step_tokens": 512, "eval_steps": 5, "save_steps": 5,
+            "log_steps": 1,
+        },
         "generate": {"max_text_tokens": 8, "max_speech_seconds": 0.4},
         "evaluate_text": {
             "suites": [

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -92,6 +93,21 @@ def test_one_spoilt_shard_of_three_is_found(settings, stand_ins, tmp_path, spoil
     raw, *_ = checks.check_inputs(settings(data={"raw": str(tmp_path)}))
     assert raw.state == "missing"
     assert f"{shard} has no column 'answer'" in raw.mend
+
+
+def test_benchmark_questions_in_the_raw_data_are_named(settings, stand_ins, tmp_path):
+    assert checks.check_benchmarks(settings()).found == "none of 9 questions is in the raw data"
+    shard = "train-00000-of-00853.parquet"
+    table = pq.read_table(stand_ins / "data" / shard)
+    column = ["<USER>: which is 2", *table["question"].to_pylist()[1:]]
+    place = table.schema.get_field_index("question")
+    pq.write_table(table.set_column(place, "question", pa.array(column)), tmp_path / shard)
+    found = checks.check_benchmarks(settings(data={"raw": str(tmp_path)}))
+    assert found.state == "warning"
+    assert found.found.startswith("1 of 3 questions of mmlu_abstract_algebra are in the training")
+    assert found.found.count("'Which is 2?'") == 3
+    *_, unread = checks.check_inputs(settings(data={"raw": str(tmp_path / "none")}))
+    assert (unread.name, unread.found) == ("benchmarks", "not compared with the data")
 
 
 @pytest.fixture

@@ -138,6 +138,21 @@ def read_batches(path: Path, rows: int | None = None, batch_rows: int = 512) -> 
         ) from None
 
 
+def read_questions(path: Path) -> list[str]:
+    """All questions of a shard without ``<USER>: ``; null ones are left out.
+
+    Raises:
+        VoxtwistError: see `read_batches`.
+    """
+    try:
+        with open_shard(path) as file:
+            column = file.read(columns=["question"], use_threads=False)["question"]
+    except (OSError, pa.ArrowException) as error:
+        raise VoxtwistError(f"{path} cannot be read: {error}; fetch the file again") from None
+    texts = decode_text(column.combine_chunks(), set())
+    return [text.removeprefix(SPEAKER_PREFIX) for text in texts if text is not None]
+
+
 def to_raw_batch(batch: pa.RecordBatch, first_row: int) -> RawBatch:
     undecodable: set[int] = set()
     index, question, answer = (

@@ -7,6 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from voxtwist.errors import VoxtwistError
 from voxtwist.params import Params
 
@@ -43,6 +45,7 @@ def check_inputs(params: Params) -> Iterator[Check]:
     yield _checked("recogniser", lambda: check_asr(params.evaluate_speech.asr))
     yield from _other_judges(params)
     yield _checked("text suites", lambda: check_suites(params))
+    yield _checked("benchmarks", lambda: check_benchmarks(params))
 
 
 def _checked(name: str, check: Callable[[], Check]) -> Check:
@@ -168,6 +171,34 @@ def check_suites(params: Params) -> Check:
     suites = load_suites(settings.suites, folder)
     counts = (f"{s.name} ({sum(len(t.eval_docs) for t in s.tasks):,} questions)" for s in suites)
     return Check("text suites", "ok", ", ".join(counts))
+
+
+def check_benchmarks(params: Params) -> Check:
+    """Benchmark questions that the raw data hold, too.
+
+    Raises:
+        VoxtwistError: all questions of a task are in them.
+    """
+    from voxtwist.data.groups import hash_texts
+    from voxtwist.data.raw import find_shards, read_questions
+    from voxtwist.evaluation.text.suites import load_suites
+    from voxtwist.evaluation.text.trained import find_trained
+
+    name, settings = "benchmarks", params.evaluate_text
+    if params.data.raw == MADE_BY_PIPELINE:
+        return Check(name, "ok", "compared with the training data by the stage split")
+    folder = Path(settings.datasets) if settings.datasets else None
+    try:
+        suites = load_suites(settings.suites, folder)
+        hashes = [hash_texts(read_questions(shard)) for shard in find_shards(params.data.raw)]
+    except VoxtwistError:  # the checks of data and suites have said so
+        return Check(name, "warning", "not compared with the data", "mend data or suites first")
+    found = [find_trained(suite, np.concatenate(hashes)) for suite in suites]
+    shared = [str(trained) for trained in found if trained.count]
+    if shared:
+        return Check(name, "warning", "; ".join(shared), "nothing needs to be done")
+    count = sum(trained.questions for trained in found)
+    return Check(name, "ok", f"none of {count:,} questions is in the raw data")
 
 
 def _folder_or_hub(name: str, model: str, revision: str | None, setting: str) -> Check:

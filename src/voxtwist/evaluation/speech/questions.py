@@ -11,6 +11,7 @@ from voxtwist.data.files import rows_path
 from voxtwist.data.index import TokenIndex
 from voxtwist.data.overlap import part_of
 from voxtwist.errors import VoxtwistError
+from voxtwist.evaluation.held_out import is_trained
 from voxtwist.vocabulary import SpeechVocabulary
 
 HELD_OUT, TAUGHT = "heldout", "taught"
@@ -37,23 +38,37 @@ class Reference:
 
 
 def choose_questions(
-    split: Path, group: str, vocabulary: SpeechVocabulary, count: int, seed: int
+    split: Path,
+    group: str,
+    vocabulary: SpeechVocabulary,
+    count: int,
+    seed: int,
+    trained: np.ndarray | None = None,
 ) -> list[Reference]:
     """`count` rows of each part of a split (all, where a part has fewer), by a seeded draw.
 
     Args:
         split: SFT JSONL with its table of rows beside it.
+        trained: hashes of questions that are not to be asked, see `trained_hashes`.
 
     Raises:
-        VoxtwistError: the split or its table of rows is missing.
+        VoxtwistError: the split or its table of rows is missing, or no row may be asked.
     """
     table = rows_path(split)
     if not table.exists():
         raise VoxtwistError(f"{table} is missing: run convert and split again")
     rows = pq.read_table(table, columns=["index", "question", "answer"]).to_pylist()
+    asked = np.ones(len(rows), dtype=bool)
+    if trained is not None:
+        asked = ~is_trained((row["question"] for row in rows), trained)
+    if not asked.any():
+        raise VoxtwistError(
+            f"every question of {split} is also in the training split: split again with "
+            "data.group_by: [question]"
+        )
     parts: dict[str, list[int]] = {}
-    for number, row in enumerate(rows):
-        parts.setdefault(part_of(row["index"]), []).append(number)
+    for number in np.flatnonzero(asked).tolist():
+        parts.setdefault(part_of(rows[number]["index"]), []).append(number)
     samples = TokenIndex.open(split)
     chosen = []
     for part, numbers in sorted(parts.items()):
