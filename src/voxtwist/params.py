@@ -215,6 +215,25 @@ class Params(Settings):
         return self
 
     @model_validator(mode="after")
+    def speech_that_ends(self) -> "Params":
+        """A softmax over the new rows never makes text ids unlikely inside speech."""
+        if not self.train.restrict_speech:
+            return self
+        if self.data.format == "v1":
+            raise ValueError(
+                "train.restrict_speech needs data.format v1.1: in v1 the end of the turn, a text "
+                "id, ends the speech, and would never become unlikely inside it; set "
+                "restrict_speech to false"
+            )
+        if self.generate.server:
+            raise ValueError(
+                f"generate.server is {self.generate.server}, whose answers are free, and with "
+                "train.restrict_speech text ids never become unlikely inside speech: train with "
+                "restrict_speech false, or set server to null"
+            )
+        return self
+
+    @model_validator(mode="after")
     def logits_where_they_are(self) -> "Params":
         if self.generate.server and self.generate.constrained:
             raise ValueError(
@@ -239,6 +258,11 @@ def load(path: Path = Path("params.yaml")) -> Params:
         raise VoxtwistError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(values, dict):
         raise VoxtwistError(f"{path} holds no settings: it must be a YAML mapping")
+    return check(values, path)
+
+
+def check(values: dict[str, Any], path: Path) -> Params:
+    """Settings of a file, perhaps changed by options, as `load` validates them."""
     try:
         return Params(**values)
     except ValidationError as error:

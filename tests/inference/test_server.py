@@ -120,9 +120,13 @@ def test_the_command(project, tmp_path, monkeypatch):
     def change(**generation):
         values = yaml.safe_load(Path("params.yaml").read_text())
         values["generate"] |= generation
+        values["train"]["restrict_speech"] = False
         Path("params.yaml").write_text(yaml.safe_dump(values))
 
     with serving(project / "checkpoints/sft", name="checkpoints/sft") as running:
+        with pytest.raises(VoxtwistError, match=r"train\.restrict_speech text ids never become"):
+            run("refused", "--server", running.url)
+        change()
         by_option = run("by-option", "--server", running.url)
         change(server=running.url)
         with pytest.raises(VoxtwistError, match=r"generate.constrained needs a model here"):

@@ -5,18 +5,20 @@ from pathlib import Path
 from torch import Tensor
 
 from voxtwist.codec.base import SpeechCodec
+from voxtwist.device import best_device
 from voxtwist.errors import VoxtwistError
 from voxtwist.params import Codec
 
 
-def load_codec(settings: Codec, device: str = "cpu") -> SpeechCodec:
-    """Load it from `codec.path`; the k-means codec is quick on a CPU, and stays there.
+def load_codec(settings: Codec) -> SpeechCodec:
+    """Load it from `codec.path`, on the GPU where there is one; the k-means codec is quick on a
+    CPU, and stays there.
 
     Raises:
         VoxtwistError: nothing is there, or its codes are not `codec.n_codes` many.
     """
     codec = open_codec(
-        settings.name, settings.path, settings.speaker, settings.prompt_audio, device
+        settings.name, settings.path, settings.speaker, settings.prompt_audio, best_device()
     )
     if codec.vocab_size != settings.n_codes:
         raise VoxtwistError(

@@ -11,7 +11,6 @@ from voxtwist import params
 from voxtwist.codec.audio import write_audio
 from voxtwist.codec.files import write_speech_tokens
 from voxtwist.codec.loading import load_codec
-from voxtwist.device import best_device
 from voxtwist.errors import VoxtwistError
 from voxtwist.files import write_json
 from voxtwist.inference.speaker import Speaker
@@ -122,7 +121,7 @@ class Chat:
             raise VoxtwistError("the k-means codec has one voice")
         recording = text if Path(text).suffix else None
         voice = {"speaker": None if recording else text, "prompt_audio": recording}
-        codec = load_codec(self._codec.model_copy(update=voice), best_device())
+        codec = load_codec(self._codec.model_copy(update=voice))
         codec.decode(np.zeros(1, np.int64))  # a wrong voice is told here, not behind an answer
         self.speaker.codec = codec
 

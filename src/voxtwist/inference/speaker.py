@@ -53,7 +53,7 @@ class Speaker:
                 f"{checkpoint} has {has} codes, codec.n_codes is {codec.n_codes}: "
                 "set params.yaml to the codec that the model was trained on"
             )
-        decoder = load_codec(codec, device)
+        decoder = load_codec(codec)
         if server:
             return cls(Server.connect(server, checkpoint), tokenizer, decoder)
         return cls(load_model(checkpoint, device=device), tokenizer, decoder)
