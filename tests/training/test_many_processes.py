@@ -63,8 +63,9 @@ def test_stopped_and_killed_shards_go_on_sharded_and_on_one_device(project):
 @pytest.mark.parametrize("step_tokens", [None, 512])
 @pytest.mark.parametrize("devices", [(1, 2, 1), (4, 2), (2, 4)], ids=str)
 def test_a_training_that_changes_its_devices_is_the_training_of_one(project, devices, step_tokens):
-    settings = {"step_tokens": step_tokens, "epochs": 2, "eval_steps": 4}
-    one, many = project("one", **settings), project("many", **settings)
+    one, many = project("one"), project("many")
+    for made in (one, many):
+        made.change(step_tokens=step_tokens, epochs=2, eval_steps=4)
     assert one.train().returncode == 0
     for number, count in enumerate(devices, start=1):
         copies = COPIES.replace("2", str(count), 1) + FREE_PORT

@@ -81,7 +81,7 @@ def test_whisper_hears_all_of_a_long_recording_in_windows(whisper: Path) -> None
 
 def test_windows_are_cut_where_it_is_quietest() -> None:
     waveform = np.ones(64 * RATE, np.float32)
-    pauses = [int(27.5 * RATE), 52 * RATE]
+    pauses = [int(27.5 * RATE), 54 * RATE]
     for pause in pauses:
         waveform[pause : pause + RATE // 2] = 0
     windows = cut_at_pauses(waveform, RATE, 30.0)

@@ -36,7 +36,7 @@ class TextResults:
             "…/trained", how many were left out because they are in the training split; and
             "…/leaked_mass", the mean probability of speech tokens where text answers are scored
             or generated.
-        questions: one row a question and answer filter, see `text_table`.
+        questions: one row per question and answer filter, see `text_table`.
         details: what must be the same for two results to be comparable: versions of the software,
             the checkpoint's chat template and prefix, and of every suite its tasks as lm-eval
             describes them, their versions, a whole prompt, the seeds, and the questions left out.
@@ -69,7 +69,7 @@ def evaluate_text(
 
     Args:
         suites: "trivia", "mmlu_redux_letters", or names of lm-eval's tasks and groups.
-        limit: questions a task; None takes all.
+        limit: questions per task; None takes all.
         datasets: see `load_suites`.
         train: the training split: questions that are in it are left out; None where the model was
             trained elsewhere.
