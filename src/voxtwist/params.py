@@ -218,7 +218,7 @@ class Params(Settings):
     @model_validator(mode="after")
     def speech_that_ends(self) -> "Params":
         """A softmax over the new rows never makes text ids unlikely inside speech."""
-        if not self.train.restrict_speech:
+        if self.train.restrict_speech < 1:
             return self
         if self.data.format == "v1":
             raise ValueError(
