@@ -298,7 +298,7 @@ class Trainer:
     def keep_if_best(self, metrics: Metrics, step: int) -> None:
         if metrics["loss"] < self.state.best.get("loss", math.inf):
             self.state.best = {**metrics, "step": step}
-            self.checkpoints.keep_best(self.accelerator, self.module, self.tokenizer)
+            self.checkpoints.keep_best(self.accelerator, self.module, self.tokenizer, step)
 
     def keep_state(self, step: int) -> None:
         state = replace(
