@@ -60,8 +60,8 @@ def sample_bounds(boundaries: Tensor, device: torch.device) -> dict[str, Any]:
         boundaries: int32 (samples + 1,) on the CPU: where samples start, and T.
 
     Returns:
-        `boundaries` as given, `starts`, the same on the device, and `longest`, tokens of the longest
-        sample: arguments of the decoder's forward.
+        Arguments of the decoder's forward: `boundaries` as given, `starts`, the same on the device,
+        and `longest`, tokens of the longest sample.
     """
     return {
         "boundaries": boundaries,

@@ -11,9 +11,10 @@ import torch
 from voxtwist.device import best_device
 from voxtwist.errors import VoxtwistError
 from voxtwist.inference.generate import longest_answer
+from voxtwist.model.size import ModelSize
 from voxtwist.params import Params
 from voxtwist.preflight.estimate import SampleShape, memory, voice_assistant
-from voxtwist.preflight.model_size import ModelSize, extended_model
+from voxtwist.preflight.model_size import extended_model
 from voxtwist.preflight.probe import measure_training
 
 _PROBE_ROWS = 512  # of the first shard

@@ -19,6 +19,7 @@ from voxtwist.errors import VoxtwistError
 from voxtwist.interrupt import Stopped, StopRequest
 from voxtwist.model.base import load_model, load_tokenizer
 from voxtwist.model.loss import Tally
+from voxtwist.model.size import count_weights
 from voxtwist.model.twist import speech_mass
 from voxtwist.params import Train
 from voxtwist.training.batches import (
@@ -39,7 +40,7 @@ from voxtwist.training.run import Metrics, NoRun, OpenRun, Run
 from voxtwist.training.sharding import asked_to_shard, load_optimizer, shard
 from voxtwist.training.spoken_model import SpokenModel
 from voxtwist.training.state import StateFolder
-from voxtwist.training.utilisation import mfu
+from voxtwist.training.utilisation import mfu, training_flops
 from voxtwist.vocabulary import IGNORED_LABEL, SpeechVocabulary
 
 
@@ -119,6 +120,7 @@ class Trainer:
             self.start_speech_mass = speech_mass(model, self.tokenizer)
         self.vocabulary = SpeechVocabulary.from_tokenizer(self.tokenizer)
         self.module = SpokenModel(model, self.vocabulary, settings)
+        self.size = count_weights(model)
         # 4. The data, planned into steps of whole rows.
         self.data, self.eval_data = TokenIndex.open(train_file), TokenIndex.open(eval_file)
         self.steps = plan_steps(
@@ -209,7 +211,6 @@ class Trainer:
                 # DDP averages over processes; the weight counts all of them together.
                 self.accelerator.backward(loss * processes / weight)
             add_tallies(sums, tallies)
-        self.tokens += sum(int(self.data.lengths[row].sum()) for row in self.steps[step - 1])
         norm = self.clip_gradients()
         if not math.isfinite(norm):
             raise VoxtwistError(
@@ -219,16 +220,18 @@ class Trainer:
         self.optimizer.step()
         self.schedule.step()
         self.optimizer.zero_grad()
-        speed = (self.tokens - self.state.tokens) / (time.perf_counter() - self.started)
+        sums = reduce_tallies(sums, self.accelerator)
+        self.count_work(step, sums)
+        elapsed = time.perf_counter() - self.started
         metrics = {
-            **summarise_losses(reduce_tallies(sums, self.accelerator), self.settings.speech_weight),
+            **summarise_losses(sums, self.settings.speech_weight),
             "gradient_norm": norm,
             "learning_rate": self.optimizer.param_groups[-1]["lr"],
             "new_rows_learning_rate": self.optimizer.param_groups[0]["lr"],
-            "tokens_per_second": speed,
+            "tokens_per_second": (self.tokens - self.state.tokens) / elapsed,
             "memory_gb": memory_gb(),
         }
-        used = mfu(speed, self.module, processes)
+        used = mfu(self.flops / elapsed, processes)
         return metrics if used is None else {**metrics, "mfu": used}
 
     def batch(self, samples: np.ndarray, step: int) -> Batch:
@@ -249,9 +252,19 @@ class Trainer:
         norm = self.accelerator.clip_grad_norm_(learning, self.settings.max_grad_norm)
         return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
 
+    def count_work(self, step: int, tallies: dict[str, Tally]) -> None:
+        """Tokens and floating-point operations of a step, all processes together."""
+        lengths = np.concatenate([self.data.lengths[row] for row in self.steps[step - 1]])
+        self.tokens += int(lengths.sum())
+        text, speech = (float(tallies[kind].count) for kind in ("text", "speech"))
+        squares = float(np.square(lengths, dtype=np.float64).sum())
+        self.flops += training_flops(
+            self.size, self.settings, float(lengths.sum()), squares, text, speech
+        )
+
     def start_clock(self) -> None:
-        """Seconds and tokens per second count from here, after those of an interrupted training."""
-        self.tokens = self.state.tokens
+        """Seconds, tokens and operations count from here, after those of an earlier process."""
+        self.tokens, self.flops = self.state.tokens, 0.0
         self.started = time.perf_counter()
 
     @property
