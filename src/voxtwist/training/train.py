@@ -17,6 +17,7 @@ from voxtwist.data.index import TokenIndex
 from voxtwist.device import best_device
 from voxtwist.errors import VoxtwistError
 from voxtwist.interrupt import Stopped, StopRequest
+from voxtwist.model.attention import has_kernel
 from voxtwist.model.base import load_model, load_tokenizer
 from voxtwist.model.loss import Tally
 from voxtwist.model.size import count_weights
@@ -70,7 +71,8 @@ def train(
         training samples.
 
     Raises:
-        VoxtwistError: a gradient that is not finite.
+        VoxtwistError: a gradient that is not finite, or `torch_compile` with checkpointing where
+            nothing can be compiled.
         Stopped: SIGTERM came or `max_hours` are over; the state is saved, the next call resumes.
     """
     trainer = Trainer(start, train_file, eval_file, settings, seed, Checkpoints(states))
@@ -105,6 +107,16 @@ class Trainer:
         self.state = checkpoints.load()
         self.precision = self.state.precision or choose_precision(settings.precision, device)
         self.state.precision = self.precision
+        dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
+        if (
+            settings.torch_compile
+            and settings.gradient_checkpointing != "none"
+            and not has_kernel(device, dtype)
+        ):
+            raise VoxtwistError(
+                "train.torch_compile with train.gradient_checkpointing needs bf16 on a GPU: here "
+                "nothing of a layer could be compiled; set one of them to false or none"
+            )
         # 2. The processes that train together.
         self.sharded = asked_to_shard()
         self.accelerator = Accelerator(

@@ -46,4 +46,4 @@ def mfu(flops_per_second: float, devices: int) -> float | None:
     if not torch.cuda.is_available():
         return None
     sheet = data_sheet(torch.cuda.get_device_name())
-    return sheet and flops_per_second / (sheet.flops * devices)
+    return flops_per_second / (sheet.flops * devices) if sheet else None
