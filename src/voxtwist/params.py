@@ -30,6 +30,7 @@ class Settings(BaseModel):
 class Corpus(Settings):
     everyday: Annotated[int, Field(ge=0)]
     numbers: Annotated[int, Field(ge=0)]
+    talk: Annotated[int, Field(ge=0)]
     shards: PositiveInt
     codec_minutes: PositiveFloat
     round_trip_sentences: PositiveInt
@@ -41,7 +42,7 @@ class Base(Settings):
 
 
 class Codec(Settings):
-    name: Literal["kmeans", "cosyvoice"]
+    name: Literal["phones", "cosyvoice"]
     n_codes: Annotated[int, Field(ge=2)]
     path: str
     speaker: str | None
@@ -59,8 +60,9 @@ class Data(Settings):
 
 
 class Twist(Settings):
-    init: Literal["codec", "mean+std", "normal", "mean"]
+    init: Literal["aligned", "aligned+codec", "codec", "mean+std", "normal", "mean"]
     noise: NonNegative
+    alignment_rounds: Annotated[int, Field(ge=0)]
     pad_to_multiple_of: PositiveInt
 
 
@@ -84,6 +86,9 @@ class Train(Settings):
     speech_weight: PositiveFloat
     speech_dropout: Annotated[float, Field(ge=0, lt=1)]
     restrict_speech: bool
+    text_kl: NonNegative
+    text_passages: str | None
+    text_passage_tokens: PositiveInt
     precision: Literal["auto", "fp32", "bf16"]
     gradient_checkpointing: Literal["none", "selective", "full"]
     torch_compile: bool

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from scipy import sparse
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from voxtwist.codec.loading import load_code_vectors
+from voxtwist.data.index import TokenIndex
 from voxtwist.errors import VoxtwistError
+from voxtwist.model.alignment import align, aligned_vectors, cooccurrence
 from voxtwist.model.base import load_model, load_tokenizer, save_checkpoint
 from voxtwist.model.supported import refuse_unsupported
 from voxtwist.params import Codec, Twist
@@ -28,9 +31,18 @@ _PROBE_QUESTIONS = (
 
 
 def twist_checkpoint(
-    base: Path, output: Path, codec: Codec, fmt: str, settings: Twist, seed: int
+    base: Path,
+    output: Path,
+    codec: Codec,
+    fmt: str,
+    settings: Twist,
+    seed: int,
+    train_file: Path | None = None,
 ) -> dict[str, float]:
     """Extend the checkpoint `base` and write it to `output`.
+
+    Args:
+        train_file: the training split; needed by `init: aligned` and `aligned+codec`.
 
     Returns:
         Statistics of the new rows, and `speech_mass`: the probability that the untrained model
@@ -43,8 +55,16 @@ def twist_checkpoint(
     vocabulary = SpeechVocabulary.from_tokenizer(tokenizer)
     model = load_model(base)
     refuse_unsupported(model)
-    vectors = load_code_vectors(codec) if settings.init == "codec" else None
-    metrics = twist(model, vocabulary, settings, vectors, seed)
+    vectors = load_code_vectors(codec) if "codec" in settings.init else None
+    counts = None
+    if "aligned" in settings.init:
+        if train_file is None:
+            raise VoxtwistError(f"twist.init is {settings.init}: it needs the training split")
+        alignment = align(TokenIndex.open(train_file), vocabulary, tokenizer, seed)
+        counts = cooccurrence(
+            alignment, vocabulary.n_codes, vocabulary.text_size, settings.alignment_rounds
+        )
+    metrics = twist(model, vocabulary, settings, vectors, seed, counts)
     save_checkpoint(model.config, model.state_dict(), tokenizer, output)
     return metrics | {"speech_mass": speech_mass(model, tokenizer)}
 
@@ -67,11 +87,15 @@ def twist(
     settings: Twist,
     code_vectors: Tensor | None,
     seed: int,
+    counts: sparse.csr_matrix | None = None,
 ) -> dict[str, float]:
     """Extend the model in place: input table and head, tied or not.
 
     Args:
-        code_vectors: (n_codes, any width), the codec's own geometry; needed by `init: codec`.
+        code_vectors: (n_codes, any width), the codec's own geometry; needed by `init: codec` and
+            `aligned+codec`.
+        counts: (n_codes, text_size), which text is said while a code sounds; needed by
+            `init: aligned` and `aligned+codec`. See `alignment.cooccurrence`.
 
     Returns:
         Statistics of the new rows: their mean norm and that of the text rows, and the mean cosine
@@ -92,7 +116,7 @@ def twist(
     embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
     for table, before in zip((embedding, head), old, strict=False):
         text_rows = before[: vocabulary.text_size]
-        new = new_rows(text_rows, size, vocabulary, settings, code_vectors, generator)
+        new = new_rows(text_rows, size, vocabulary, settings, code_vectors, generator, counts)
         table.weight.data = torch.cat([text_rows, new.to(text_rows.dtype)])
     model.tie_weights()
     return _statistics(embedding.weight.data, vocabulary)
@@ -105,6 +129,7 @@ def new_rows(
     settings: Twist,
     code_vectors: Tensor | None,
     generator: torch.Generator,
+    counts: sparse.csr_matrix | None = None,
 ) -> Tensor:
     """Rows `text_size` to `size` of a table, float32 (size - text_size, width), by `settings.init`.
 
@@ -112,8 +137,14 @@ def new_rows(
     - `mean`: the mean text row.
     - `mean+std`: the mean text row plus `noise` times the per-dimension deviation, times noise.
     - `codec`: as `mean+std` with noise 1, but speech rows follow the codec's geometry: its code
-      vectors standardised, times a fixed random matrix, rescaled to the text rows' mean and
-      per-dimension deviation, plus `noise` of that deviation. Sounds that are alike start alike.
+      vectors times a fixed random matrix. Sounds that are alike start alike.
+    - `aligned`: speech rows lie where the model keeps the words that are said while a code sounds
+      (`alignment.aligned_vectors`). A pretrained model attends to and copies what lies near in its
+      own space, so that text and speech are linked from the first step.
+    - `aligned+codec`: the sum of both, over the root of two.
+
+    In the last three, vectors are standardised over the codes and put at the text rows' mean and
+    per-dimension deviation, plus `noise` of that deviation.
     """
     text = text_rows.float()
     mean, std = text.mean(0), text.std(0)
@@ -125,21 +156,37 @@ def new_rows(
         return mean.expand(shape).clone()
     if settings.init == "mean+std":
         return mean + settings.noise * std * noise
-    if code_vectors is None or len(code_vectors) != vocabulary.n_codes:
-        have = "no code vectors" if code_vectors is None else f"{len(code_vectors)} code vectors"
-        raise VoxtwistError(
-            f"twist.init is codec, but the codec gives {have} for {vocabulary.n_codes} codes: "
-            "point codec.path at the codec of the data, or choose another twist.init"
-        )
-    projected = standardise(
-        standardise(code_vectors.float())
-        @ torch.randn(code_vectors.shape[1], shape[1], generator=generator)
-    )
+    parts = []
+    if "codec" in settings.init:
+        parts.append(_project(code_vectors, vocabulary, shape[1], settings.init, generator))
+    if "aligned" in settings.init:
+        if counts is None:
+            raise VoxtwistError(f"twist.init is {settings.init}: it needs the training split")
+        parts.append(standardise(aligned_vectors(counts, text)))
+    vectors = torch.stack(parts).sum(0) / math.sqrt(len(parts))
     rows = mean + std * noise
     first = vocabulary.code_offset - vocabulary.text_size
     speech = slice(first, first + vocabulary.n_codes)
-    rows[speech] = mean + std * (projected + settings.noise * noise[speech])
+    rows[speech] = mean + std * (vectors + settings.noise * noise[speech])
     return rows
+
+
+def _project(
+    code_vectors: Tensor | None,
+    vocabulary: SpeechVocabulary,
+    width: int,
+    init: str,
+    generator: torch.Generator,
+) -> Tensor:
+    """Code vectors (n_codes, any width) at the model's width, by a fixed random matrix."""
+    if code_vectors is None or len(code_vectors) != vocabulary.n_codes:
+        have = "no code vectors" if code_vectors is None else f"{len(code_vectors)} code vectors"
+        raise VoxtwistError(
+            f"twist.init is {init}, but the codec gives {have} for {vocabulary.n_codes} codes: "
+            "point codec.path at the codec of the data, or choose another twist.init"
+        )
+    matrix = torch.randn(code_vectors.shape[1], width, generator=generator)
+    return standardise(standardise(code_vectors.float()) @ matrix)
 
 
 def standardise(vectors: Tensor) -> Tensor:
