@@ -28,7 +28,10 @@ def summarise(tallies: dict[str, Tally], speech_weight: float) -> dict[str, floa
     """`loss_text`, `loss_speech`: nats a token; `accuracy_*`: top-1; `loss`: what is minimised."""
     text, speech = tallies["text"], tallies["speech"]
     metrics = {}
-    for kind, tally in tallies.items():
+    if "kl" in tallies:
+        kl = tallies["kl"]
+        metrics["text_kl"] = float(kl.nll) / max(float(kl.count), 1.0)
+    for kind, tally in (("text", text), ("speech", speech)):
         count = max(float(tally.count), 1.0)
         metrics[f"loss_{kind}"] = float(tally.nll) / count
         metrics[f"accuracy_{kind}"] = float(tally.hits) / count

@@ -29,6 +29,7 @@ from voxtwist.training.optimizer import build_optimizer, build_schedule
 from voxtwist.training.packing import utilisation
 from voxtwist.training.precision import choose_precision
 from voxtwist.training.progress import TrainingProgress
+from voxtwist.training.retention import TextAnchor, add_passages, compared, read_passages
 from voxtwist.training.run import Metrics, NoRun, OpenRun, Run
 from voxtwist.training.sharding import asked_to_shard, load_optimizer, shard, whole
 from voxtwist.training.spoken_model import SpokenModel
@@ -114,6 +115,15 @@ class Trainer:
             self.start_speech_mass = speech_mass(model, self.tokenizer)
         self.vocabulary = SpeechVocabulary.from_tokenizer(self.tokenizer)
         self.module = SpokenModel(model, self.vocabulary, settings)
+        self.anchor, self.passages = None, []
+        if settings.text_kl:
+            dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
+            self.anchor = TextAnchor(load_model(start), self.vocabulary.text_size, dtype)
+            self.anchor.to(self.accelerator.device)
+            if settings.text_passages:
+                self.passages = read_passages(
+                    Path(settings.text_passages), self.tokenizer, settings.text_passage_tokens
+                )
         self.data, self.eval_data = TokenIndex.open(train_file), TokenIndex.open(eval_file)
         self.steps = plan_steps(
             np.asarray(self.data.lengths), settings, self.accelerator.num_processes, seed
@@ -190,14 +200,18 @@ class Trainer:
         """Forward and backward over this process's rows of the step, then the update."""
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
         batches = [self.batch(row, step) for row in self.steps[step - 1][rank::processes]]
-        weight = self.loss_weight(batches)
+        weight, positions = self.loss_weights(batches)
+        # The mean divergence counts `text_kl` times as much as the mean loss of a token.
+        anchor_weight = self.settings.text_kl * weight / max(positions, 1.0)
         sums: dict[str, Tally] = {}
         for number, batch in enumerate(batches, start=1):
             # Gradients are exchanged once a step; sharded ones each time, as no device holds all.
             exchange = self.sharded or number == len(batches)
             with nullcontext() if exchange else self.accelerator.no_sync(self.model):
+                on_device = batch.to(self.accelerator.device)
                 with self.accelerator.autocast():
-                    loss, tallies = self.model(batch.to(self.accelerator.device))
+                    anchor = self.anchor and self.anchor.of(on_device, anchor_weight)
+                    loss, tallies = self.model(on_device, anchor)
                 # DDP averages over processes; the weight is of all of them together.
                 self.accelerator.backward(loss * processes / weight)
             add_tallies(sums, tallies)
@@ -227,11 +241,15 @@ class Trainer:
         """A row of a step as training reads it: evaluation has no `speech_dropout`."""
         settings = self.settings
         batch = read_batch(self.data, samples, padded=settings.batching != "packed")
-        if not settings.speech_dropout:
-            return batch
-        return disturb_speech(
-            batch, samples, settings.speech_dropout, self.vocabulary, [self.seed, step]
-        )
+        if settings.speech_dropout:
+            batch = disturb_speech(
+                batch, samples, settings.speech_dropout, self.vocabulary, [self.seed, step]
+            )
+        if self.passages:
+            batch = add_passages(
+                batch, self.passages, settings.text_passage_tokens, [self.seed, step, *samples[:1]]
+            )
+        return batch
 
     def clip_gradients(self) -> float:
         """Scale gradients down to `max_grad_norm` over all of them; the norm before that."""
@@ -255,14 +273,17 @@ class Trainer:
         reasons = gather_object([reason])
         return next((reason for reason in reasons if reason), None)
 
-    def loss_weight(self, batches: list[Batch]) -> float:
-        """Supervised tokens of the step over all processes, speech ones times `speech_weight`."""
+    def loss_weights(self, batches: list[Batch]) -> tuple[float, float]:
+        """Of the step over all processes: supervised tokens, speech ones times `speech_weight`;
+        and positions that are compared with the start."""
         labels = torch.cat([batch.labels[0] for batch in batches])
         supervised = labels[labels != IGNORED_LABEL]
         speech = (supervised >= self.module.first_speech_label).sum()
         weight = len(supervised) - speech + self.settings.speech_weight * speech
-        total = float(self.accelerator.reduce(weight.to(self.accelerator.device), "sum"))
-        return total or 1.0  # nothing to learn in this step: its gradients are zero
+        positions = sum(len(compared(batch)) for batch in batches) if self.anchor else 0
+        counts = torch.tensor([float(weight), float(positions)], device=self.accelerator.device)
+        total, positions = self.accelerator.reduce(counts, "sum").tolist()
+        return total or 1.0, positions  # nothing to learn in this step: its gradients are zero
 
     @torch.no_grad()
     def evaluate(self, run: Run, step: int) -> Metrics:
