@@ -35,7 +35,9 @@ NumberOfCodes = Annotated[
 FrameRate = Annotated[
     int | None, typer.Option(min=1, help=f"Codes per second of the codec; {_CODES_DEFAULT}")
 ]
-Seed = Annotated[int | None, typer.Option(min=0, help="Of the draws; default: params.yaml's")]
+Seed = Annotated[
+    int | None, typer.Option(min=0, help="Seed of the answers; default: params.yaml's")
+]
 
 
 def read_settings(
@@ -91,7 +93,7 @@ def project_store(settings: params.Params | None = None) -> "Store":
 def resolve_origin(
     shards: Sequence[Path], codes: int | None, frame_rate: int | None
 ) -> tuple[int, int]:
-    """(number of codes, codes per second); a word on stderr says where params.yaml decided.
+    """(number of codes, codes per second); a note on stderr says so if params.yaml decided.
 
     Raises:
         VoxtwistError: nothing says them, the command line contradicts a shard, or a shard is no

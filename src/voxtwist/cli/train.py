@@ -137,7 +137,7 @@ def _show(found: "Preflight", dollars: float | None) -> None:
 
 def _table(rows: "dict[str, Estimate]") -> Table:
     table = Table(box=None)
-    for heading in ("", "tokens", "FLOPs", "hours", "GB a device", "dollars"):
+    for heading in ("", "tokens", "FLOPs", "hours", "GB per device", "dollars"):
         table.add_column(heading, justify="right" if heading else "left")
     for name, row in rows.items():
         memory = f"{row.memory_gb:.1f}" + ("" if row.fits else " (too much)")

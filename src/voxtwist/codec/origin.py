@@ -31,7 +31,7 @@ class Origin:
 
     @classmethod
     def read(cls, values: dict[str, object], where: str) -> Origin:
-        """Of a JSON object or a file's metadata, whose other entries are ignored.
+        """Read it from a JSON object or a file's metadata; other entries are ignored.
 
         Raises:
             VoxtwistError: a codec without a name, or a number that is not whole and positive.

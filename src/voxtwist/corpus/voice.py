@@ -78,13 +78,21 @@ class Voice:
         middles = (np.arange(round(seconds * PHONE_RATE_HZ)) + 0.5) / PHONE_RATE_HZ + offset
         sounding = np.searchsorted(np.cumsum(lengths) * _UNIT, middles).clip(max=len(names) - 1)
         frames = np.arange(1 + int(seconds * WORLD_RATE_HZ)) / WORLD_RATE_HZ + offset
-        nearest = np.round(frames * _PITCH_RATE_HZ).astype(int).clip(max=f0.shape[1] - 1)
-        pitch = f0[0][nearest]
         return Utterance(
             waveform=waveform,
             phones=[names[i] for i in sounding],
-            f0=np.where(pitch > _VOICED, pitch, 0.0),
+            f0=resample_pitch(f0[0], frames * _PITCH_RATE_HZ),
         )
+
+
+def resample_pitch(f0: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """The voice's pitch in Hz (M,) at fractional places (N,): 0 where the nearest has no voice,
+    between voiced neighbours a straight line."""
+    nearest = np.round(places).astype(int).clip(max=len(f0) - 1)
+    voiced = np.flatnonzero(f0 > _VOICED)
+    if not len(voiced):
+        return np.zeros(len(places))
+    return np.where(f0[nearest] > _VOICED, np.interp(places, voiced, f0[voiced]), 0.0)
 
 
 def phones_of(symbols: list[str], durations: np.ndarray) -> tuple[list[str], np.ndarray]:

@@ -94,7 +94,7 @@ def describe_sample(
     ids, labels, mask = sample["input_ids"], sample["labels"], sample["attention_mask"]
     supervised = labels != IGNORED_LABEL
     prompt = int(supervised.argmax()) if supervised.any() else len(ids)
-    # In format v1 an empty thinking block is part of what is learnt; the answer is behind it.
+    # In format v1 an empty thinking block is part of what is learnt; the answer follows it.
     thinking = chat.prompt_end[chat.masked :]
     starts_thinking = ids[prompt : prompt + len(thinking)].tolist() == thinking
     spoken = parse_generated(

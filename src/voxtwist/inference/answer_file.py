@@ -28,7 +28,7 @@ class Questions:
     rejected: list[dict[str, object]]
 
 
-def read_questions(file: Path) -> Questions:
+def read_question_file(file: Path) -> Questions:
     """Rows of a JSONL file, each `{"question": "…"}` (other fields are ignored) or a string.
 
     Raises:

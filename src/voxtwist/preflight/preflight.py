@@ -11,7 +11,14 @@ from voxtwist.errors import VoxtwistError
 from voxtwist.params import Params
 from voxtwist.preflight.checks import Check, check_inputs
 from voxtwist.preflight.estimate import Machine, voice_assistant
-from voxtwist.preflight.hours import Stage, disk_gb, free_disk_gb, memory_gb, sample_raw, stages
+from voxtwist.preflight.hours import (
+    Stage,
+    disk_gb,
+    free_disk_gb,
+    needed_memory_gb,
+    sample_raw,
+    stages,
+)
 from voxtwist.preflight.model_size import model_size
 from voxtwist.preflight.probe import this_machine
 from voxtwist.training.precision import choose_precision
@@ -55,7 +62,7 @@ def preflight(params: Params, root: Path, probe_seconds: float) -> Preflight:
     raw = sample_raw(params)
     machine = this_machine(params, size)
     checks.append(_device(params, machine))
-    needed = memory_gb(params, size)
+    needed = needed_memory_gb(params, size)
     checks.append(
         _enough(
             "memory", needed, machine.memory_gb, "lower train.batch_tokens, set "

@@ -20,11 +20,12 @@ def analyse(waveform: np.ndarray, f0: np.ndarray) -> np.ndarray:
     """Mono float32 (N,) at 24 kHz -> float32 (T, 65), frame i at i / 100 s.
 
     Args:
-        f0: float (T,), Hz at the frames, 0 where there is no voice.
+        f0: float (T,), roughly the Hz at the frames, 0 where there is no voice. It is refined on
+            the waveform: envelopes of a wrong pitch are blurred.
     """
     wave = waveform.astype(np.float64)
-    f0 = np.ascontiguousarray(f0, np.float64)
     times = np.arange(len(f0)) / WORLD_RATE_HZ
+    f0 = pyworld.stonemask(wave, np.ascontiguousarray(f0, np.float64), times, SAMPLE_RATE)
     envelope = pyworld.cheaptrick(wave, f0, times, SAMPLE_RATE, fft_size=_FFT)
     aperiodicity = pyworld.d4c(wave, f0, times, SAMPLE_RATE, fft_size=_FFT)
     voiced = f0 > 0

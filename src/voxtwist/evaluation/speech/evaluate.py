@@ -13,7 +13,7 @@ from voxtwist.codec.base import SpeechCodec, decode_all
 from voxtwist.codec.files import write_speech_tokens
 from voxtwist.device import best_device
 from voxtwist.evaluation.held_out import refuse_trained
-from voxtwist.evaluation.speech.figures import summarise
+from voxtwist.evaluation.speech.figures import summarise_speech
 from voxtwist.evaluation.speech.judges import Judges
 from voxtwist.evaluation.speech.leak import Leak, measure_leak
 from voxtwist.evaluation.speech.questions import HELD_OUT, TAUGHT, Reference, choose_questions
@@ -78,7 +78,7 @@ def evaluate_speech(
     longest = longest_speech(generation, codec.frame_rate_hz)
     utterances = judge(references, answers, leaks, waveforms, codec, judges, longest)
     write_samples(output, utterances, answers, waveforms, codec)
-    figures = summarise(utterances, settings.bootstrap)
+    figures = summarise_speech(utterances, settings.bootstrap)
     spoken = sum(utterance.seconds for utterance in utterances)
     if spoken:
         factor = elapsed / spoken
