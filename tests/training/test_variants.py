@@ -43,7 +43,7 @@ def untied_twist(tiny_base, smollm2_tokenizer, tmp_path_factory):
     ).save_pretrained(folder / "base")
     smollm2_tokenizer.save_pretrained(folder / "base")
     codec = Codec(
-        name="kmeans", n_codes=32, frame_rate_hz=50, path="unused", speaker=None, prompt_audio=None
+        name="phones", n_codes=32, frame_rate_hz=25, path="unused", speaker=None, prompt_audio=None
     )
     twist = Twist(init="mean+std", noise=1.0, pad_to_multiple_of=128)
     twist_checkpoint(folder / "base", folder / "twist", codec, "v1.1", twist, seed=0)

@@ -6,6 +6,7 @@ it; whole sentences are held out, so that what is judged was never heard.
 
 import random
 import re
+from collections.abc import Collection
 from importlib.resources import files
 
 import yaml
@@ -15,8 +16,11 @@ from voxtwist.errors import VoxtwistError
 _SLOT = re.compile(r"\{([a-z]+)2?\}")
 
 
-def talk(count: int, seed: int) -> list[tuple[str, str]]:
+def talk(count: int, seed: int, leave_out: Collection[str] = ()) -> list[tuple[str, str]]:
     """`count` pairs of question and answer, all answers different, the patterns in turn.
+
+    Args:
+        leave_out: answers that must not come.
 
     Raises:
         VoxtwistError: the patterns do not have that many different answers.
@@ -30,15 +34,15 @@ def talk(count: int, seed: int) -> list[tuple[str, str]]:
         questions, answer = patterns[draw % len(patterns)]
         question = generator.choice(questions)
         words = _draw_words(generator, question + answer, grammar["words"])
-        pairs.setdefault(_sentence(answer, words), _sentence(question, words))
+        said = _sentence(answer, words)
+        if said not in leave_out:
+            pairs.setdefault(said, _sentence(question, words))
         if len(pairs) == count:
             return [(question, answer) for answer, question in pairs.items()]
     raise VoxtwistError(f"corpus.talk is {count}: there are only about {len(pairs)} answers")
 
 
-def _draw_words(
-    generator: random.Random, text: str, words: dict[str, list[str]]
-) -> dict[str, str]:
+def _draw_words(generator: random.Random, text: str, words: dict[str, list[str]]) -> dict[str, str]:
     """A word for each slot of the text, and another one for its second mention."""
     drawn = {}
     for slot in dict.fromkeys(_SLOT.findall(text)):

@@ -39,11 +39,10 @@ class Voice:
         import onnxruntime
 
         graph = onnx.load(self._hibari.model_path)
-        rounded = {name for node in graph.graph.node if node.op_type == "Round" for name in node.output}
+        nodes = graph.graph.node
+        rounded = {name for node in nodes if node.op_type == "Round" for name in node.output}
         [durations] = [
-            node.output[0]
-            for node in graph.graph.node
-            if node.op_type == "Clip" and rounded & set(node.input)
+            node.output[0] for node in nodes if node.op_type == "Clip" and rounded & {*node.input}
         ]
         graph.graph.output.append(onnx.helper.make_empty_tensor_value_info(durations))
         options = onnxruntime.SessionOptions()
@@ -75,7 +74,9 @@ class Voice:
         names, lengths = phones_of(["", *known, ""], durations.ravel().astype(int))
         waveform = waveform[start:end].astype(np.float32)
         seconds, offset = len(waveform) / SAMPLE_RATE, start / SAMPLE_RATE
-        middles = (np.arange(round(seconds * PHONE_RATE_HZ)) + 0.5) / PHONE_RATE_HZ + offset
+        middles = (
+            np.arange(round(len(waveform) * PHONE_RATE_HZ / SAMPLE_RATE)) + 0.5
+        ) / PHONE_RATE_HZ + offset
         sounding = np.searchsorted(np.cumsum(lengths) * _UNIT, middles).clip(max=len(names) - 1)
         frames = np.arange(1 + int(seconds * WORLD_RATE_HZ)) / WORLD_RATE_HZ + offset
         return Utterance(

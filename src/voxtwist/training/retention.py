@@ -174,9 +174,7 @@ class _Divergence(torch.autograd.Function):
         return *(g if g is None else g.mul_(loss) for g in gradients), None, None
 
 
-def read_passages(
-    file: Path, tokenizer: PreTrainedTokenizerFast, longest: int
-) -> list[np.ndarray]:
+def read_passages(file: Path, tokenizer: PreTrainedTokenizerFast, longest: int) -> list[np.ndarray]:
     """The lines of a text file as int64 ids (T,), cut at `longest` tokens.
 
     Raises:
@@ -194,9 +192,7 @@ def read_passages(
     return passages
 
 
-def add_passages(
-    batch: Batch, passages: list[np.ndarray], budget: int, seed: list[int]
-) -> Batch:
+def add_passages(batch: Batch, passages: list[np.ndarray], budget: int, seed: list[int]) -> Batch:
     """Append passages without labels, about `budget` tokens of them, drawn by the seed."""
     generator = np.random.default_rng(seed)
     drawn: list[np.ndarray] = []

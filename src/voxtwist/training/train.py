@@ -14,7 +14,7 @@ from accelerate.utils import DistributedDataParallelKwargs, gather_object, set_s
 from torch.distributed.tensor import DTensor
 
 from voxtwist.data.index import TokenIndex
-from voxtwist.device import best_device
+from voxtwist.device import best_device, choose_precision
 from voxtwist.errors import VoxtwistError
 from voxtwist.interrupt import Stopped, StopRequest
 from voxtwist.model.base import load_model, load_tokenizer
@@ -26,7 +26,6 @@ from voxtwist.training.checkpoints import Checkpoints, save
 from voxtwist.training.metrics import add_tallies, memory_gb, reduce_tallies, summarise_losses
 from voxtwist.training.optimizer import build_optimizer, build_schedule
 from voxtwist.training.packing import utilisation
-from voxtwist.training.precision import choose_precision
 from voxtwist.training.progress import TrainingProgress
 from voxtwist.training.retention import TextAnchor, add_passages, compared, read_passages
 from voxtwist.training.run import Metrics, NoRun, OpenRun, Run

@@ -133,8 +133,7 @@ class PhoneCodec:
                 )
             return cls(phones, tensors["pairs"].numpy(), head, decoder, tensors["scale"])
         except FileNotFoundError as error:
-            missing = Path(error.filename or _WEIGHTS).name
-            raise VoxtwistError(f"{folder} holds no codec of phones ({missing} is missing)") from None
+            reason = f"{Path(error.filename or _WEIGHTS).name} is missing"
         except (SafetensorError, KeyError, RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
-            raise VoxtwistError(f"{folder} holds no codec of phones ({reason})") from None
+        raise VoxtwistError(f"{folder} holds no codec of phones ({reason})")

@@ -1,11 +1,9 @@
 """The net that speaks: phones at 50 Hz in, WORLD features at 100 Hz out."""
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 from voxtwist.codec.phones import world
-
 
 _COARSE = (1, 2, 4, 8, 1, 2, 4, 8)  # dilations of the layers at 50 Hz ...
 _FINE = (1, 2, 1)  # ... and at 100 Hz

@@ -1,4 +1,4 @@
-"""Moonshine's encoder as an ear: what a speech recogniser keeps of a waveform, 50 times a second."""
+"""Moonshine's encoder as an ear: what a recogniser keeps of a waveform, 50 times a second."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -44,7 +44,7 @@ class MoonshineEncoder:
         return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
     def __call__(self, waveform: np.ndarray, rate: int) -> np.ndarray:
-        """Mono float32 (N,) at `rate` Hz -> float32 (T, 288), T = round(50 N / rate), at least 1."""
+        """Mono float32 (N,) at `rate` Hz -> float32 (T, 288): round(50 N / rate), at least 1."""
         frames = max(1, round(len(waveform) * PHONE_RATE_HZ / rate))
         wave = np.pad(resample(waveform, rate, _RATE), _SILENCE)[None]
         mask = np.ones(wave.shape, np.int64)
@@ -52,12 +52,14 @@ class MoonshineEncoder:
         # Between the two nearest of its frames, weighted by how near they are.
         centres = (np.arange(frames) + 0.5) / PHONE_RATE_HZ * _RATE + _SILENCE
         place = np.clip((centres - _FIRST) / _HOP, 0, len(heard) - 1)
-        left = np.minimum(place.astype(int), len(heard) - 2) if len(heard) > 1 else place.astype(int)
+        left = place.astype(int).clip(max=max(0, len(heard) - 2))
         share = (place - left)[:, None].astype(np.float32)
         right = np.minimum(left + 1, len(heard) - 1)
         return heard[left] * (1 - share) + heard[right] * share
 
-    def many(self, waveforms: Sequence[np.ndarray], rate: int, threads: int = 2) -> list[np.ndarray]:
+    def many(
+        self, waveforms: Sequence[np.ndarray], rate: int, threads: int = 2
+    ) -> list[np.ndarray]:
         """As a call for each, some of them at a time."""
         _ = self._session  # made once, before threads ask for it
         with ThreadPoolExecutor(threads) as pool:

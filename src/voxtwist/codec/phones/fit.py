@@ -1,9 +1,9 @@
 """Fitting the codec of phones on a labelled voice."""
 
-import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,11 +14,13 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from voxtwist.codec.phones import world
 from voxtwist.codec.phones.codec import PhoneCodec
 from voxtwist.codec.phones.decoder import PhoneDecoder
-from voxtwist.codec.phones.encoder import PHONE_RATE_HZ, MoonshineEncoder, PhoneHead
+from voxtwist.codec.phones.encoder import MoonshineEncoder, PhoneHead
 from voxtwist.codec.phones.pairs import choose_pairs
+from voxtwist.device import choose_precision
 from voxtwist.errors import VoxtwistError
 
 _SPAN = 100  # phones of a training span, 2 s
+_Net = TypeVar("_Net", PhoneHead, PhoneDecoder)
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,7 @@ class Effort:
     batch: int = 16
 
 
-def fit(
-    utterances: Sequence[Utterance], n_codes: int, seed: int, effort: Effort = Effort()
-) -> PhoneCodec:
+def fit(utterances: Sequence[Utterance], n_codes: int, seed: int, effort: Effort) -> PhoneCodec:
     """Fit head, pairs and decoder, deterministically.
 
     The decoder learns from the phones that the head hears, not from the voice's own: those are
@@ -58,7 +58,7 @@ def fit(
     """
     names = sorted({name for utterance in utterances for name in utterance.phones})
     if n_codes < len(names):
-        raise VoxtwistError(f"codec.n_codes is {n_codes}: the voice has {len(names)} phones already")
+        raise VoxtwistError(f"codec.n_codes is {n_codes}: the voice has {len(names)} phones")
     number = {name: i for i, name in enumerate(names)}
     labels = [np.array([number[name] for name in u.phones]) for u in utterances]
     if sum(map(len, labels)) <= _SPAN:
@@ -66,34 +66,28 @@ def fit(
     features = MoonshineEncoder().many([u.waveform for u in utterances], world.SAMPLE_RATE)
     sounds = _analyse_all(utterances)
 
-    head = _seeded(seed, lambda: PhoneHead(len(names)))
-    spans = _Spans(_even(features), _even(labels), seed=seed)
+    head = _seeded(seed, PhoneHead, len(names))
+    spans = _Spans(features, labels, seed)
     _learn(head, spans, _phone_loss, effort.head_steps, 2 * effort.batch, 2e-3, "learning to hear")
 
     pairs = choose_pairs(labels, len(names), n_codes)
-    codec = PhoneCodec(names, pairs, head, PhoneDecoder(len(names)), torch.zeros(2, 1))
-    heard = [pairs[codec.codes_of(part)].ravel() for part in _even(features)]
-
     everything = torch.from_numpy(np.concatenate(sounds))
-    codec.scale = torch.stack([everything.mean(0), everything.std(0).clamp(min=1e-3)])
-    codec.scale[:, 1] = torch.tensor([0.0, 1.0])  # voiced or not stays a logit
-    targets = [((part - codec.scale[0].numpy()) / codec.scale[1].numpy()) for part in sounds]
-    codec.decoder = _seeded(seed, lambda: PhoneDecoder(len(names)))
-    spans = _Spans(heard, targets, seed=seed)
-    _learn(codec.decoder, spans, _sound_loss, effort.decoder_steps, effort.batch, 1e-3,
-           "learning to speak")
+    scale = torch.stack([everything.mean(0), everything.std(0).clamp(min=1e-3)])
+    scale[:, 1] = torch.tensor([0.0, 1.0])  # voiced or not stays a logit
+    decoder = _seeded(seed, PhoneDecoder, len(names))
+    codec = PhoneCodec(names, pairs, head, decoder, scale)
+    heard = [pairs[codec.codes_of(part)].ravel() for part in features]
+    targets = [(part - scale[0].numpy()) / scale[1].numpy() for part in sounds]
+    spans = _Spans(heard, targets, seed)
+    steps = effort.decoder_steps
+    _learn(decoder, spans, _sound_loss, steps, effort.batch, 1e-3, "learning to speak")
     return codec
 
 
-def _seeded(seed: int, make):
+def _seeded(seed: int, net: type[_Net], phones: int) -> _Net:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return make()
-
-
-def _even(parts: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Each with an even number of frames: the last one twice where it is odd."""
-    return [np.concatenate([part, part[-1:]]) if len(part) % 2 else part for part in parts]
+        return net(phones)
 
 
 def _analyse_all(utterances: Sequence[Utterance]) -> list[np.ndarray]:
@@ -140,11 +134,12 @@ def _learn(
 ) -> None:
     optimizer = torch.optim.AdamW(net.parameters(), lr=rate, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
+    half = choose_precision("auto", torch.device("cpu")) == "bf16"
     net.train()
     for _ in track(range(steps), description):
         inputs, targets = spans.draw(batch)
         optimizer.zero_grad()
-        with torch.autocast('cpu', torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
             predicted = net(inputs)
         value = loss(predicted.float(), targets)
         value.backward()

@@ -1,4 +1,4 @@
-"""Pairs of phones: two neighbours of 20 ms are one code of 40 ms, as SLAM-Omni groups its tokens."""
+"""Pairs of phones: two neighbours of 20 ms make one code, as SLAM-Omni groups its tokens."""
 
 from collections import Counter
 from collections.abc import Iterable
