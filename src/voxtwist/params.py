@@ -91,9 +91,8 @@ class Train(Settings):
     speech_weight: PositiveFloat
     speech_dropout: Annotated[float, Field(ge=0, lt=1)]
     restrict_speech: bool
-    text_kl: NonNegative
-    text_passages: str | None
-    text_passage_tokens: PositiveInt
+    keep_text: NonNegative
+    text: str | None
     precision: Literal["auto", "fp32", "bf16"]
     gradient_checkpointing: Literal["none", "selective", "full"]
     torch_compile: bool

@@ -20,7 +20,7 @@ SETTINGS = params.load().train.model_copy(
         "freeze": "none",
         "epochs": 2.0, "batch_tokens": 256, "step_tokens": 512, "log_steps": 1,
         "precision": "fp32", "learning_rate": 1e-2, "new_rows_learning_rate": 1e-2,
-        "weight_decay": 0.5,
+        "weight_decay": 0.5, "keep_text": 0.0,
     }
 )  # fmt: skip
 

@@ -74,9 +74,8 @@ class Voice:
         names, lengths = phones_of(["", *known, ""], durations.ravel().astype(int))
         waveform = waveform[start:end].astype(np.float32)
         seconds, offset = len(waveform) / SAMPLE_RATE, start / SAMPLE_RATE
-        middles = (
-            np.arange(round(len(waveform) * PHONE_RATE_HZ / SAMPLE_RATE)) + 0.5
-        ) / PHONE_RATE_HZ + offset
+        slots = np.arange(round(len(waveform) * PHONE_RATE_HZ / SAMPLE_RATE))
+        middles = (slots + 0.5) / PHONE_RATE_HZ + offset
         sounding = np.searchsorted(np.cumsum(lengths) * _UNIT, middles).clip(max=len(names) - 1)
         frames = np.arange(1 + int(seconds * WORLD_RATE_HZ)) / WORLD_RATE_HZ + offset
         return Utterance(

@@ -28,10 +28,7 @@ def summarise_losses(tallies: dict[str, Tally], speech_weight: float) -> dict[st
     """`loss_text`, `loss_speech`: nats per token; `accuracy_*`: top-1; `loss`: the objective."""
     text, speech = tallies["text"], tallies["speech"]
     metrics = {}
-    if "kl" in tallies:
-        kl = tallies["kl"]
-        metrics["text_kl"] = float(kl.nll) / max(float(kl.count), 1.0)
-    for kind, tally in (("text", text), ("speech", speech)):
+    for kind, tally in tallies.items():
         count = max(float(tally.count), 1.0)
         metrics[f"loss_{kind}"] = float(tally.nll) / count
         metrics[f"accuracy_{kind}"] = float(tally.hits) / count

@@ -14,7 +14,6 @@ from voxtwist.model.freezing import freeze
 from voxtwist.model.loss import Tally, speech_and_text_loss
 from voxtwist.params import Train
 from voxtwist.training.batches import Batch
-from voxtwist.training.retention import Anchor, text_divergence
 from voxtwist.vocabulary import SpeechVocabulary
 
 
@@ -40,21 +39,15 @@ class SpokenModel(nn.Module):
         # In v1 the end of the turn, a text id, ends the speech.
         self.first_speech_label = vocabulary.speech_end or vocabulary.code_offset
 
-    def forward(
-        self, batch: Batch, anchor: Anchor | None = None
-    ) -> tuple[Tensor, dict[str, Tally]]:
-        """The loss of a packed batch, a sum over tokens, and its `text` and `speech` tallies.
-
-        With an `anchor` the loss has the divergence from it too, times its weight, and the tallies
-        have `kl`.
-        """
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tally]]:
+        """The loss of a packed batch, a sum over tokens, and its `text` and `speech` tallies."""
         hidden = self.model.get_decoder()(
             input_ids=batch.input_ids,
             position_ids=batch.position_ids,
             boundaries=batch.boundaries,
             use_cache=False,
         ).last_hidden_state[0]
-        loss, tallies = speech_and_text_loss(
+        return speech_and_text_loss(
             hidden,
             batch.labels[0],
             self.head,
@@ -62,12 +55,6 @@ class SpokenModel(nn.Module):
             self.restrict_speech,
             self.speech_weight,
         )
-        if anchor is not None:
-            kl = text_divergence(hidden[anchor.positions], self.head, anchor.hidden, anchor.rows)
-            loss = loss + anchor.weight * kl
-            count = torch.full_like(kl, len(anchor.positions))
-            tallies["kl"] = Tally(kl.detach(), torch.zeros_like(kl), count)
-        return loss, tallies
 
     def save(
         self, weights: dict[str, Tensor], folder: Path, tokenizer: PreTrainedTokenizerFast

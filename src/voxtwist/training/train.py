@@ -27,11 +27,11 @@ from voxtwist.training.metrics import add_tallies, memory_gb, reduce_tallies, su
 from voxtwist.training.optimizer import build_optimizer, build_schedule
 from voxtwist.training.packing import utilisation
 from voxtwist.training.progress import TrainingProgress
-from voxtwist.training.retention import TextAnchor, add_passages, compared, read_passages
 from voxtwist.training.run import Metrics, NoRun, OpenRun, Run
 from voxtwist.training.sharding import asked_to_shard, load_optimizer, shard
 from voxtwist.training.spoken_model import SpokenModel
 from voxtwist.training.state import StateFolder
+from voxtwist.training.text_keeper import PULL_STEPS, TextKeeper, read_passages
 from voxtwist.training.utilisation import mfu
 from voxtwist.vocabulary import IGNORED_LABEL, SpeechVocabulary
 
@@ -112,15 +112,10 @@ class Trainer:
             self.start_speech_mass = speech_mass(model, self.tokenizer)
         self.vocabulary = SpeechVocabulary.from_tokenizer(self.tokenizer)
         self.module = SpokenModel(model, self.vocabulary, settings)
-        self.anchor, self.passages = None, []
-        if settings.text_kl:
-            dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
-            self.anchor = TextAnchor(load_model(start), self.vocabulary.text_size, dtype)
-            self.anchor.to(self.accelerator.device)
-            if settings.text_passages:
-                self.passages = read_passages(
-                    Path(settings.text_passages), self.tokenizer, settings.text_passage_tokens
-                )
+        self.keeper = None
+        if settings.keep_text:
+            texts = read_passages(settings.text)
+            self.keeper = TextKeeper(model, self.tokenizer, texts, settings.keep_text)
         # 4. The data, planned into steps of whole rows.
         self.data, self.eval_data = TokenIndex.open(train_file), TokenIndex.open(eval_file)
         self.steps = plan_steps(
@@ -131,6 +126,8 @@ class Trainer:
             self.module.load_state_dict(self.state.model)
         if self.sharded:
             shard(self.module, self.accelerator)
+        if self.keeper:
+            self.keeper.attach(self.module.model)
         optimizer = build_optimizer(self.module, settings)
         self.schedule = build_schedule(optimizer, len(self.steps), settings)
         if self.state.step:
@@ -200,18 +197,14 @@ class Trainer:
         """Forward and backward over this process's rows of the step, then the update."""
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
         batches = [self.batch(row, step) for row in self.steps[step - 1][rank::processes]]
-        weight, positions = self.loss_weights(batches)
-        # The mean divergence counts `text_kl` times as much as the mean loss of a token.
-        anchor_weight = self.settings.text_kl * weight / max(positions, 1.0)
+        weight = self.loss_weight(batches)
         sums: dict[str, Tally] = {}
         for number, batch in enumerate(batches, start=1):
             # Gradients are exchanged once per step; sharded ones every time: no device holds all.
             exchange = self.sharded or number == len(batches)
             with nullcontext() if exchange else self.accelerator.no_sync(self.model):
-                on_device = batch.to(self.accelerator.device)
                 with self.accelerator.autocast():
-                    anchor = self.anchor and self.anchor.of(on_device, anchor_weight)
-                    loss, tallies = self.model(on_device, anchor)
+                    loss, tallies = self.model(batch.to(self.accelerator.device))
                 # DDP averages over processes; the weight counts all of them together.
                 self.accelerator.backward(loss * processes / weight)
             add_tallies(sums, tallies)
@@ -223,6 +216,8 @@ class Trainer:
                 "train.new_rows_learning_rate"
             )
         self.optimizer.step()
+        if self.keeper and (step % PULL_STEPS == 0 or step == len(self.steps)):
+            self.keeper.pull()
         self.schedule.step()
         self.optimizer.zero_grad()
         speed = (self.tokens - self.state.tokens) / (time.perf_counter() - self.started)
@@ -241,15 +236,11 @@ class Trainer:
         """A row of a step as training reads it: evaluation has no `speech_dropout`."""
         settings = self.settings
         batch = read_batch(self.data, samples, padded=settings.batching != "packed")
-        if settings.speech_dropout:
-            batch = disturb_speech(
-                batch, samples, settings.speech_dropout, self.vocabulary, [self.seed, step]
-            )
-        if self.passages:
-            batch = add_passages(
-                batch, self.passages, settings.text_passage_tokens, [self.seed, step, *samples[:1]]
-            )
-        return batch
+        if not settings.speech_dropout:
+            return batch
+        return disturb_speech(
+            batch, samples, settings.speech_dropout, self.vocabulary, [self.seed, step]
+        )
 
     def clip_gradients(self) -> float:
         """Scale gradients down to `max_grad_norm` over all of them; the norm before that."""
@@ -273,17 +264,14 @@ class Trainer:
         reasons = gather_object([reason])
         return next((reason for reason in reasons if reason), None)
 
-    def loss_weights(self, batches: list[Batch]) -> tuple[float, float]:
-        """Of the step over all processes: supervised tokens, speech ones times `speech_weight`;
-        and positions that are compared with the start."""
+    def loss_weight(self, batches: list[Batch]) -> float:
+        """Supervised tokens of the step over all processes, speech ones times `speech_weight`."""
         labels = torch.cat([batch.labels[0] for batch in batches])
         supervised = labels[labels != IGNORED_LABEL]
         speech = (supervised >= self.module.first_speech_label).sum()
         weight = len(supervised) - speech + self.settings.speech_weight * speech
-        positions = sum(len(compared(batch)) for batch in batches) if self.anchor else 0
-        counts = torch.tensor([float(weight), float(positions)], device=self.accelerator.device)
-        total, positions = self.accelerator.reduce(counts, "sum").tolist()
-        return total or 1.0, positions  # nothing to learn in this step: its gradients are zero
+        total = float(self.accelerator.reduce(weight.to(self.accelerator.device), "sum"))
+        return total or 1.0  # nothing to learn in this step: its gradients are zero
 
     @torch.no_grad()
     def evaluate(self, run: Run, step: int) -> Metrics:

@@ -54,13 +54,20 @@ def fit(utterances: Sequence[Utterance], n_codes: int, seed: int, effort: Effort
     what it will be given.
 
     Raises:
-        VoxtwistError: fewer codes than phones, or less than two seconds of speech.
+        VoxtwistError: fewer codes than phones, more than the speech has pairs, or less than two
+            seconds of speech.
     """
     names = sorted({name for utterance in utterances for name in utterance.phones})
     if n_codes < len(names):
         raise VoxtwistError(f"codec.n_codes is {n_codes}: the voice has {len(names)} phones")
     number = {name: i for i, name in enumerate(names)}
     labels = [np.array([number[name] for name in u.phones]) for u in utterances]
+    pairs = choose_pairs(labels, len(names), n_codes)
+    if len(pairs) < n_codes:
+        raise VoxtwistError(
+            f"codec.n_codes is {n_codes}: the speech has only {len(pairs)} pairs of phones; "
+            "corpus.codec_minutes gives more"
+        )
     if sum(map(len, labels)) <= _SPAN:
         raise VoxtwistError("corpus.codec_minutes: the codec needs more than two seconds of speech")
     features = MoonshineEncoder().many([u.waveform for u in utterances], world.SAMPLE_RATE)
@@ -70,7 +77,6 @@ def fit(utterances: Sequence[Utterance], n_codes: int, seed: int, effort: Effort
     spans = _Spans(features, labels, seed)
     _learn(head, spans, _phone_loss, effort.head_steps, 2 * effort.batch, 2e-3, "learning to hear")
 
-    pairs = choose_pairs(labels, len(names), n_codes)
     everything = torch.from_numpy(np.concatenate(sounds))
     scale = torch.stack([everything.mean(0), everything.std(0).clamp(min=1e-3)])
     scale[:, 1] = torch.tensor([0.0, 1.0])  # voiced or not stays a logit
