@@ -76,7 +76,7 @@ def test_what_is_streamed_is_the_answer(speaker, generation, temperature):
 
 
 def test_a_streamed_answer_is_the_batched_one(speaker, generation):
-    (batched,) = generate(speaker.model, speaker.tokenizer, ["Hi?"], generation(), 50, 0, False)
+    (batched,) = generate(speaker.model, speaker.tokenizer, ["Hi?"], generation(), 25, 0, False)
     answer, _, _ = listen(speaker, "Hi?", generation())
     assert answer.text == batched.text
     assert answer.codes.tolist() == batched.codes.tolist()

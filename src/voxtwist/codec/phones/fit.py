@@ -62,14 +62,14 @@ def fit(utterances: Sequence[Utterance], n_codes: int, seed: int, effort: Effort
         raise VoxtwistError(f"codec.n_codes is {n_codes}: the voice has {len(names)} phones")
     number = {name: i for i, name in enumerate(names)}
     labels = [np.array([number[name] for name in u.phones]) for u in utterances]
+    if sum(map(len, labels)) <= _SPAN:
+        raise VoxtwistError("corpus.codec_minutes: the codec needs more than two seconds of speech")
     pairs = choose_pairs(labels, len(names), n_codes)
     if len(pairs) < n_codes:
         raise VoxtwistError(
             f"codec.n_codes is {n_codes}: the speech has only {len(pairs)} pairs of phones; "
             "corpus.codec_minutes gives more"
         )
-    if sum(map(len, labels)) <= _SPAN:
-        raise VoxtwistError("corpus.codec_minutes: the codec needs more than two seconds of speech")
     features = MoonshineEncoder().many([u.waveform for u in utterances], world.SAMPLE_RATE)
     sounds = _analyse_all(utterances)
 
