@@ -89,7 +89,11 @@ class Run:
             log.warning("MLflow did not record the checkpoint of run %s: %s", self.id, error)
 
     def log_datasets(self, datasets: Iterable[Dataset]) -> None:
-        """Log the run's inputs; the UI shows name, digest and context."""
+        """Log the run's inputs; the UI shows name, digest and context.
+
+        Of two runs that log the same new data at once, MLflow's store refuses one. Asked again, it
+        finds the other's record.
+        """
         inputs = [
             DatasetInput(
                 DatasetEntity(
@@ -102,7 +106,10 @@ class Run:
             )
             for dataset in datasets
         ]
-        self.store.client.log_inputs(self.id, inputs)
+        try:
+            self.store.client.log_inputs(self.id, inputs)
+        except MlflowException:
+            self.store.client.log_inputs(self.id, inputs)
 
     def log_artifact(self, file: Path, folder: str | None = None) -> None:
         """Copy a file into the run's artifacts, below `folder`."""
