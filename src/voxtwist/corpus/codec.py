@@ -16,12 +16,9 @@ from voxtwist.params import Corpus
 
 # Of the numbers there are some 1,700 answers in all: most are left to the corpus.
 _NUMBERS, _TALK = 300, 1100
-_EFFORT = Effort()
 
 
-def fit_codec(
-    settings: Corpus, n_codes: int, seed: int, folder: Path, effort: Effort = _EFFORT
-) -> PhoneCodec:
+def fit_codec(settings: Corpus, n_codes: int, seed: int, folder: Path) -> PhoneCodec:
     """Fit the codec of phones on `codec_minutes` of sentences that nobody answers, and save it."""
     sentences = codec_sentences(seed)[settings.round_trip_sentences :]
     wanted = settings.codec_minutes * 60 * SAMPLE_RATE
@@ -32,7 +29,7 @@ def fit_codec(
         samples += len(utterance.waveform)
         if samples >= wanted:
             break
-    codec = fit(utterances, n_codes, seed, effort)
+    codec = fit(utterances, n_codes, seed, Effort.for_speech(samples / SAMPLE_RATE))
     codec.save(folder)
     return codec
 

@@ -40,11 +40,17 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Effort:
-    """How long the two nets learn: steps of `batch` spans of 2 s."""
+    """How long the two nets learn: steps of `batch` spans of 2 s (the head: of twice as many)."""
 
-    head_steps: int = 600
-    decoder_steps: int = 2500
+    head_steps: int
+    decoder_steps: int
     batch: int = 16
+
+    @classmethod
+    def for_speech(cls, seconds: float) -> "Effort":
+        """27 passes over the speech by the decoder, 13 by the head; little speech gets more."""
+        spans = seconds / (_SPAN / 50)
+        return cls(max(100, round(13 * spans / 32)), max(200, round(27 * spans / 16)))
 
 
 def fit(utterances: Sequence[Utterance], n_codes: int, seed: int, effort: Effort) -> PhoneCodec:
