@@ -1,7 +1,6 @@
 import pytest
 
 from voxtwist.credentials import is_secret_name, masked
-from voxtwist.errors import VoxtwistError
 from voxtwist.process import user_name
 from voxtwist.terminal import one_line_errors
 from voxtwist.tracking.doctor.finding import Finding
@@ -34,7 +33,7 @@ def test_a_server_s_password_is_not_in_the_error(tmp_path, monkeypatch, capsys):
 
 def test_a_setting_s_password_is_not_logged(store, lineage):
     settings = {"generate": {"server": "http://me:hunter2@gpu:8000/v1"}}
-    with training_run(store, "a", settings, lineage) as run:
+    with training_run(store, "a", params=settings, lineage=lineage) as run:
         run.set_tags({"address": "http://me:hunter2@gpu"})
     data = store.client.get_run(run.id).data
     assert data.params["generate.server"] == "http://***@gpu:8000/v1"

@@ -26,7 +26,7 @@ from voxtwist.tracking.store import Store
 log = logging.getLogger(__name__)
 logging.getLogger("mlflow.system_metrics").setLevel(logging.WARNING)
 
-# Artifacts of a run whose code differed from its commit: the patch, and the files that are not in it.
+# Artifacts of a run whose code differed from its commit: the patch, and files that are not in it.
 PATCH, LEFT_OUT = "lineage/work_tree.patch", "lineage/not_in_patch.json"
 HOST, PROCESS, STARTED = "process.host", "process.id", "process.started"  # tags
 RESTORED_FROM = "voxtwist.restored_from"
@@ -117,7 +117,7 @@ class Run:
         self.store.client.log_artifacts(self.id, str(directory), folder)
 
     def log_text(self, text: str, name: str) -> None:
-        """Write an artifact `name` that holds `text`; bytes of another encoding stay as they are."""
+        """Write an artifact `name` that holds `text`; bytes of other encodings stay."""
         folder, _, file = name.rpartition("/")
         with tempfile.TemporaryDirectory() as temporary:
             path = Path(temporary) / file
