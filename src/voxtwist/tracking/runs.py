@@ -93,7 +93,11 @@ class Run:
             )
 
     def log_datasets(self, datasets: Iterable[Dataset]) -> None:
-        """Log the run's inputs; the UI shows name, digest and context."""
+        """Log the run's inputs; the UI shows name, digest and context.
+
+        Of two runs that log the same new data at once, MLflow's store refuses one. Asked again, it
+        finds the other's record.
+        """
         inputs = [
             DatasetInput(
                 DatasetEntity(
@@ -106,7 +110,10 @@ class Run:
             )
             for dataset in datasets
         ]
-        self.store.client.log_inputs(self.id, inputs)
+        try:
+            self.store.client.log_inputs(self.id, inputs)
+        except MlflowException:
+            self.store.client.log_inputs(self.id, inputs)
 
     def log_artifact(self, file: Path, folder: str | None = None) -> None:
         """Copy a file into the run's artifacts, below `folder`."""
