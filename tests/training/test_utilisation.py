@@ -4,9 +4,8 @@ import pytest
 import torch
 
 from voxtwist import params
-from voxtwist.device import DATA_SHEETS, data_sheet
+from voxtwist.device import DATA_SHEETS, choose_precision, data_sheet
 from voxtwist.model.size import ModelSize
-from voxtwist.training.precision import choose_precision
 from voxtwist.training.utilisation import training_flops
 
 TRAIN = params.load().train.model_copy(

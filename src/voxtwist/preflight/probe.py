@@ -8,14 +8,13 @@ import numpy as np
 import psutil
 import torch
 
-from voxtwist.device import best_device, data_sheet
+from voxtwist.device import best_device, choose_precision, data_sheet
 from voxtwist.model.size import ModelSize
 from voxtwist.params import Params
 from voxtwist.preflight.estimate import GPU_UTILISATION, Machine, SampleShape
 from voxtwist.preflight.model_size import extended_model, vocabulary
 from voxtwist.training.batches import Batch
 from voxtwist.training.optimizer import build_optimizer
-from voxtwist.training.precision import choose_precision
 from voxtwist.training.spoken_model import SpokenModel
 from voxtwist.vocabulary import IGNORED_LABEL
 
