@@ -22,14 +22,18 @@ PACKAGES = (
     "dvc",
     "numpy",
 )
-# What the pipeline and promotions write into the work tree does not make the code dirty: DVC names
+# What the pipelines and promotions write into the work tree does not make the code dirty: DVC names
 # its outputs in .gitignore files.
 WRITTEN_BY_US = (
     ":(exclude,glob)**/dvc.lock",
     ":(exclude,glob)**/.gitignore",
     ":(exclude)metrics",
+    ":(exclude)sweep",
+    ":(exclude)pipelines/sweep/dvc.yaml",
     ":(exclude,glob)**/promotions.jsonl",
 )
+# Its settings are logged as the run's params, from which `recreate` brings them back.
+RECORDED = ":(exclude)params.yaml"
 UNTRACKED_LIMIT = 1_000_000  # bytes; larger untracked files are not code and stay out of the diff
 
 
@@ -40,8 +44,10 @@ class Commit:
     Attributes:
         sha: of HEAD; None outside git and before the first commit.
         dirty: whether anything tracked differs from HEAD or any file is neither tracked nor
-            ignored; what the pipeline writes does not count.
-        diff: patch from HEAD to the work tree, new files included; `git apply` takes it.
+            ignored. What the pipeline writes does not count, nor do settings in params.yaml: the
+            run records them, as it must for `dvc exp run -S`.
+        diff: of a dirty tree, the patch from HEAD to the work tree, new files and params.yaml
+            included; `git apply` takes it.
     """
 
     sha: str | None
@@ -112,7 +118,8 @@ def commit(root: Path) -> Commit:
     for name in new:
         if (root / name).stat().st_size <= UNTRACKED_LIMIT:
             changed += _diff(root, "--no-index", "--", "/dev/null", name)
-    return Commit(sha.strip(), bool(changed or new), changed)
+    dirty = bool(new or _diff(root, "HEAD", *everything, RECORDED))
+    return Commit(sha.strip(), dirty, changed if dirty else "")
 
 
 def versions() -> dict[str, str]:
