@@ -5,9 +5,10 @@ from pathlib import Path
 from voxtwist import params
 from voxtwist.data.split import split
 from voxtwist.files import write_json
-from voxtwist.terminal import one_line_errors, progress_bar
+from voxtwist.stages.script import stage_script
+from voxtwist.terminal import progress_bar
 
-with one_line_errors():
+with stage_script():
     data = params.load().data
     with progress_bar("Splitting samples", None) as advance:
         report = split(
