@@ -73,7 +73,9 @@ def tiny_base(smollm2_tokenizer: PreTrainedTokenizerFast, tmp_path_factory) -> P
 def tiny_twist(tiny_base: Path) -> Path:
     """`tiny_base` with 32 speech codes, format v1.1."""
     folder = tiny_base.parent / "twist"
-    codec = params.Codec(name="kmeans", n_codes=32, path="unused", speaker=None, prompt_audio=None)
+    codec = params.Codec(
+        name="kmeans", n_codes=32, frame_rate_hz=50, path="unused", speaker=None, prompt_audio=None
+    )
     settings = params.Twist(init="mean+std", noise=1.0, pad_to_multiple_of=128)
     twist_checkpoint(tiny_base, folder, codec, "v1.1", settings, seed=0)
     return folder
@@ -84,3 +86,9 @@ def unchanged(tokenizer: PreTrainedTokenizerFast) -> Iterator[PreTrainedTokenize
     yield tokenizer
     after = len(tokenizer), tokenizer.chat_template
     assert after == before, "a test has changed the shared tokenizer"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The pipeline first, then files with slow tests: two workers are busy to the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path.name != "test_pipeline.py", item.path not in slow))

@@ -15,9 +15,11 @@ ROOMS = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)  # top to bottom
 # Code that a stage imports and that cannot change what the stage writes: where results are logged,
 # and names of files.
 HARMLESS = ("tracking/", "stages/model_run.py", "stages/script.py", "data/files.py")
-# What a stage imports and does not run. `twist` reads the codec's files, which are a dependency,
-# and `train` asks `model/twist.py` only for a probability; `report` shows what others measured.
+# What a stage imports and does not run. `convert` imports a type. `twist` reads the codec's files,
+# which are a dependency. `train` asks `model/twist.py` only for a probability. `report` shows what
+# others measured.
 UNREAD = {
+    "convert": ("codec/base.py",),
     "twist": ("codec/",),
     "train": ("codec/",),
     "report": ("codec/", "data/", "evaluation/", "inference/", "model/", "vocabulary/"),

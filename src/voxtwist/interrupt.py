@@ -21,14 +21,14 @@ class Terminated(SystemExit):
 
 
 class Stopped(SystemExit):
-    """Training has saved its state and is to be run again; the process exits with 75."""
+    """Training has saved its state and must be run again; the process exits with 75."""
 
     def __init__(self, reason: str, step: int, steps: int) -> None:
         super().__init__(EX_TEMPFAIL)
         self.reason, self.step = reason, step
         self.message = (
             f"training stopped after step {step} of {steps} ({reason}), its state is saved: "
-            "run the same command again to go on"
+            "run the same command again to resume"
         )
 
 

@@ -48,6 +48,7 @@ class Base(Settings):
 class Codec(Settings):
     name: CodecName
     n_codes: Annotated[int, Field(ge=2)]
+    frame_rate_hz: PositiveInt
     path: str
     speaker: str | None
     prompt_audio: str | None

@@ -37,8 +37,8 @@ print(json.dumps({
 def test_transformers_4_51_reads_the_same_model(stand_ins, tmp_path):
     checkpoint = tmp_path / "twist"
     codec = params.Codec(
-        name="cosyvoice", n_codes=4096, path=str(stand_ins / "models/CosyVoice-tiny"),
-        speaker=None, prompt_audio=None,
+        name="cosyvoice", n_codes=4096, frame_rate_hz=50,
+        path=str(stand_ins / "models/CosyVoice-tiny"), speaker=None, prompt_audio=None,
     )  # fmt: skip
     twist = params.Twist(init="mean+std", noise=1.0, pad_to_multiple_of=128)
     twist_checkpoint(stand_ins / "models/Qwen3-tiny", checkpoint, codec, "v1.1", twist, seed=0)

@@ -18,7 +18,7 @@ from selenium.webdriver.common.by import By
 from voxtwist import params
 from voxtwist.errors import VoxtwistError
 from voxtwist.evaluation.speech.evaluate import as_metrics, write_samples
-from voxtwist.evaluation.speech.figures import summarise
+from voxtwist.evaluation.speech.figures import summarise_speech
 from voxtwist.evaluation.speech.judges import Heard
 from voxtwist.evaluation.speech.leak import Leak
 from voxtwist.evaluation.speech.mos import Scores
@@ -65,7 +65,7 @@ def write_speech(folder: Path, codec: Any) -> dict[str, Any]:
     tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(24_000) / 24_000).astype(np.float32)
     answers = [Spoken(REFERENCE, codec.codes(REFERENCE), True, None)] * len(utterances)
     write_samples(folder, utterances, answers, [tone] * len(utterances), codec)
-    return as_metrics(summarise(utterances, 50))
+    return as_metrics(summarise_speech(utterances, 50))
 
 
 def write_text(folder: Path) -> dict[str, Any]:
@@ -203,7 +203,7 @@ def test_dvc_draws_the_plots(page: Path, tmp_path: Path) -> None:
         for name, plots in drawn["data"].items()
     }
     assert points == {
-        "loss, nats a token": 2 * 21 + 2 * 3, "word error rate of each answer": 28,
+        "loss, nats per token": 2 * 21 + 2 * 3, "word error rate of each answer": 28,
         "right answers to text questions": 9,
     }  # fmt: skip
 

@@ -19,7 +19,7 @@ from voxtwist.data.part import ConvertSettings
 from voxtwist.evaluation.text.suites import load_suites
 from voxtwist.params import Params
 from voxtwist.preflight import checks
-from voxtwist.preflight.estimate import VOICE_ASSISTANT, estimate, h100, sample_flops, split_shape
+from voxtwist.preflight.estimate import estimate, h100, sample_flops, split_shape, voice_assistant
 from voxtwist.preflight.hours import sample_raw, text_hours
 from voxtwist.preflight.model_size import model_size
 from voxtwist.preflight.preflight import preflight
@@ -62,6 +62,7 @@ def test_stand_ins_are_found_and_missing_shards_counted(settings):
         ("check_codec", {"codec": {"path": "nowhere"}}, "hf download FunAudioLLM/CosyVoice"),
         ("check_codec", {"codec": {"speaker": "nobody"}}, "codec.speaker: 英文女"),
         ("check_codec", {"codec": {"n_codes": 64}}, "set codec.n_codes: 4096"),
+        ("check_codec", {"codec": {"frame_rate_hz": 25}}, "set codec.frame_rate_hz: 50"),
         ("check_codec", {"codec": {"prompt_audio": "a.wav"}}, "codec.prompt_audio"),
     ],
 )
@@ -147,19 +148,33 @@ def test_qwen3_is_counted_as_published(settings):
 def test_more_devices_take_less_time_and_frozen_rows_less_work(settings):
     real = settings(base={"model": "Qwen/Qwen3-0.6B"}, train={"batch_tokens": 16_384})
     size, train = model_size(real), real.train
-    one, eight = (estimate(size, VOICE_ASSISTANT, train, h100(n)) for n in (1, 8))
+    data = voice_assistant(50)
+    one, eight = (estimate(size, data, train, h100(n)) for n in (1, 8))
     assert one.hours == pytest.approx(8 * eight.hours)
     assert one.tokens == pytest.approx(328e6, rel=0.01)
     # 6 operations a weight and token, and the head at labels only: within a fifth of 6 N D.
     assert one.flops == pytest.approx(6 * size.weights * one.tokens, rel=0.2)
     free = real.model_copy(update={"train": train.model_copy(update={"freeze": "none"})})
     more = model_size(free)
-    assert sample_flops(more, VOICE_ASSISTANT, free.train) > sample_flops(
-        size, VOICE_ASSISTANT, train
-    )
-    assert estimate(more, VOICE_ASSISTANT, free.train, h100(1)).memory_gb > one.memory_gb
+    assert sample_flops(more, data, free.train) > sample_flops(size, data, train)
+    assert estimate(more, data, free.train, h100(1)).memory_gb > one.memory_gb
     restricted = train.model_copy(update={"restrict_speech": True})
-    assert estimate(size, VOICE_ASSISTANT, restricted, h100(1)).flops < one.flops
+    assert estimate(size, data, restricted, h100(1)).flops < one.flops
+
+
+def test_half_the_frame_rate_is_half_the_codes():
+    full, half = voice_assistant(50), voice_assistant(25)
+    assert (full.speech, half.speech) == (619, 309.5)
+    assert (full.samples, full.prompt, full.text) == (half.samples, half.prompt, half.text)
+
+
+def test_shards_of_another_frame_rate_are_found_before_the_run(settings, stand_ins, tmp_path):
+    shard = tmp_path / "train-00000-of-00001.parquet"
+    table = pq.read_table(stand_ins / "data/train-00000-of-00853.parquet")
+    pq.write_table(table.replace_schema_metadata({"frame_rate_hz": "25"}), shard)
+    raw, *_ = checks.check_inputs(settings(data={"raw": str(tmp_path)}))
+    assert raw.state == "missing"
+    assert f"{shard} says 25 codes per second, but the settings (codec) say 50" in raw.mend
 
 
 def test_text_evaluation_is_counted_by_questions_and_answers(settings):
@@ -180,7 +195,7 @@ def test_text_evaluation_is_counted_by_questions_and_answers(settings):
 def test_the_shape_of_a_split_is_that_of_its_samples(tmp_path, qwen3_tokenizer, stand_ins):
     chat = ChatFormat.from_tokenizer(extend_tokenizer(qwen3_tokenizer, 4096, "v1.1"))
     output = tmp_path / "all.jsonl"
-    convert(stand_ins / "data", output, ConvertSettings(chat, None))
+    convert(stand_ins / "data", output, ConvertSettings(chat, 50))
     shape = split_shape(output)
     assert (shape.samples, shape.speech) == (36, 80)
     lengths = [len(json.loads(line)["input_ids"]) for line in output.read_text().splitlines()]

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from voxtwist.errors import VoxtwistError
-from voxtwist.stages.summary import show
+from voxtwist.stages.summary import show_summary
 
 METRICS = {
     "convert": {
@@ -46,7 +46,7 @@ def shown(folder: Path, metrics: dict) -> list[list[str]]:
     for name, values in metrics.items():
         (folder / f"{name}.json").write_text(json.dumps(values))
     output = StringIO()
-    show(folder, Console(file=output, width=200))
+    show_summary(folder, Console(file=output, width=200))
     lines = output.getvalue().splitlines()
     return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines]
 
@@ -72,4 +72,4 @@ def test_stages_that_did_not_run_are_left_out(tmp_path: Path):
 
 def test_without_metrics_it_says_what_to_run(tmp_path: Path):
     with pytest.raises(VoxtwistError, match="holds no metrics: run `make repro`"):
-        show(tmp_path)
+        show_summary(tmp_path)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from voxtwist.preset import apply_overlay
-from voxtwist.sweep.confirm import compare
+from voxtwist.sweep.confirm import compare_seeds
 
 ROOT = Path(__file__).parents[2]
 # Stages that "measure" what their settings say, and a little of their seed.
@@ -38,13 +38,13 @@ TABLE = """trial,state,train.learning_rate,train.freeze,objective,feasible
 
 def test_a_clear_win_is_told_from_one_inside_the_noise():
     baseline = [3.00, 3.02, 2.98]
-    assert compare([2.90, 2.91, 2.89], baseline).verdict == "better"
-    assert compare([2.99, 3.01, 2.97], baseline).verdict == "inside the noise"
-    assert compare([3.10, 3.11, 3.09], baseline).verdict == "worse"
-    same = compare([3.0, 3.0], [3.0, 3.0])
+    assert compare_seeds([2.90, 2.91, 2.89], baseline).verdict == "better"
+    assert compare_seeds([2.99, 3.01, 2.97], baseline).verdict == "inside the noise"
+    assert compare_seeds([3.10, 3.11, 3.09], baseline).verdict == "worse"
+    same = compare_seeds([3.0, 3.0], [3.0, 3.0])
     assert (same.difference, same.verdict) == (0.0, "inside the noise")
     with pytest.raises(ValueError, match="two seeds"):
-        compare([1.0], baseline)
+        compare_seeds([1.0], baseline)
 
 
 def test_the_best_settings_go_into_params(tmp_path):

@@ -25,7 +25,7 @@ def run_id(store: Store, lineage) -> str:
 
 
 def register(store: Store, run_id: str, root: Path):
-    return registry.register(
+    return registry.register_checkpoint(
         store, run_id, "voxtwist", root, "checkpoints/sft", root / "metrics/register.json"
     )
 

@@ -88,7 +88,7 @@ class ChatTerminal:
             self.player = None
 
     def _command(self, name: str, argument: str = "") -> bool:
-        """Whether the conversation goes on."""
+        """Whether the conversation continues."""
         talk, say = self.talk, self.console.print
         settings = {
             "/voice": talk.set_voice,

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from voxtwist import params
+from voxtwist.cli.options import FrameRate, NumberOfCodes, resolve_origin
 from voxtwist.errors import VoxtwistError
 from voxtwist.files import write_json
 from voxtwist.terminal import progress_bar
@@ -30,7 +31,8 @@ def convert(
     output: Annotated[Path, typer.Option(help="The .jsonl to write")],
     tokenizer: Annotated[str, typer.Option(help="Folder or hub name of the base model")],
     format: Annotated[params.Format, typer.Option(help="v1.1 marks text and speech")] = "v1.1",
-    codes: Annotated[int, typer.Option(help="Number of codes of the codec")] = 4096,
+    codes: NumberOfCodes = None,
+    frame_rate: FrameRate = None,
     num_samples: Annotated[int | None, typer.Option(min=1, help="Only the first rows")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Shards at a time")] = 2,
     max_length: Annotated[int | None, typer.Option(min=1, help="Longest sample, in tokens")] = None,
@@ -58,6 +60,7 @@ def convert(
     """Convert raw parquet to SFT samples. Resumes an interrupted run."""
     from voxtwist.data.convert import assemble, convert_parts, plan_conversion, work_folder
     from voxtwist.data.part import ConvertSettings
+    from voxtwist.data.raw import find_shards
     from voxtwist.vocabulary import ChatFormat, load_extended_tokenizer
 
     if not 0 <= shard_index < num_shards:
@@ -65,8 +68,9 @@ def convert(
             f"--shard-index is {shard_index}; with --num-shards {num_shards} "
             f"it must be from 0 to {num_shards - 1}"
         )
-    chat = ChatFormat.from_tokenizer(load_extended_tokenizer(tokenizer, codes, format))
-    settings = ConvertSettings(chat, max_length, too_long)
+    n_codes, rate = resolve_origin(find_shards(input), codes, frame_rate)
+    chat = ChatFormat.from_tokenizer(load_extended_tokenizer(tokenizer, n_codes, format))
+    settings = ConvertSettings(chat, rate, max_length, too_long)
     plan = plan_conversion(input, settings, work or work_folder(output), num_samples)
     mine = range(shard_index, len(plan.shards), num_shards)
     with progress_bar("Converting rows", sum(plan.rows[number] for number in mine)) as advance:

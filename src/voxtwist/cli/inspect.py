@@ -13,7 +13,7 @@ from rich.text import Text
 
 from voxtwist import params
 from voxtwist.cli.data import PANEL
-from voxtwist.cli.options import Json
+from voxtwist.cli.options import FrameRate, Json, NumberOfCodes, resolve_origin
 
 if TYPE_CHECKING:
     from voxtwist.data.inspect_sample import SampleView, TokenView
@@ -32,14 +32,16 @@ def register(app: typer.Typer) -> None:
 
 def raw(
     files: Annotated[list[str], typer.Argument(help="Parquet files, folders or patterns")],
-    codes: Annotated[int, typer.Option(help="Number of codes of the codec")] = 4096,
+    codes: NumberOfCodes = None,
+    frame_rate: FrameRate = None,
     as_json: Json = False,
 ) -> None:
     """Show schema, counts, lengths and a preview of raw parquet files."""
     from voxtwist.data.inspect_raw import describe_raw
     from voxtwist.data.raw import find_shards
 
-    report = describe_raw([shard for name in files for shard in find_shards(name)], codes)
+    shards = [shard for name in files for shard in find_shards(name)]
+    report = describe_raw(shards, *resolve_origin(shards, codes, frame_rate))
     if as_json:
         typer.echo(json.dumps(report, indent=2, ensure_ascii=False))
     else:
@@ -54,14 +56,22 @@ def sample(
     index: Annotated[int, typer.Option(min=0, help="Line, from 0")] = 0,
     format: Annotated[params.Format | None, typer.Option(help="For a base model")] = None,
     codes: Annotated[int | None, typer.Option(help="Number of codes, for a base model")] = None,
+    frame_rate: Annotated[
+        int | None,
+        typer.Option(min=1, help="Codes per second; default: what FILE's table of rows says"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show one sample token by token and check its form; exit code 1 if a check fails."""
+    from voxtwist.data.files import rows_path
     from voxtwist.data.inspect_sample import describe_sample, read_line
+    from voxtwist.data.stats import read_frame_rate
     from voxtwist.vocabulary import load_extended_tokenizer
 
     line = read_line(file, index)
-    view = describe_sample(line, load_extended_tokenizer(tokenizer, codes, format))
+    rows = rows_path(file)
+    rate = frame_rate or (read_frame_rate(rows) if rows.is_file() else None)
+    view = describe_sample(line, load_extended_tokenizer(tokenizer, codes, format), rate)
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(view), indent=2, ensure_ascii=False))
     else:
@@ -79,6 +89,8 @@ def _show_raw(report: dict[str, Any], console: Console) -> None:
     counts = Table(title="Rows", title_justify="left", box=None, show_header=False)
     for name in ("files", "rows", "usable", "hours of speech"):
         counts.add_row(name, f"{report[name]:,}")
+    counts.add_row("codes of the codec", f"{report['codes']:,}")
+    counts.add_row("codes per second", f"{report['frame_rate_hz']}")
     for reason, count in report["rejected"].items():
         counts.add_row(f"rejected: {reason}", f"{count:,}", style="yellow")
     console.print(columns, "", counts, "")
@@ -116,7 +128,8 @@ def _show_sample(view: "SampleView", console: Console) -> None:
     console.print(table)
     console.print(Text(f"\nprompt   {view.prompt!r}"))
     console.print(Text(f"answer   {view.answer!r}"))
-    console.print(Text(f"speech   {view.codes} codes, {view.seconds:.2f} s\n"))
+    length = "" if view.seconds is None else f", {view.seconds:.2f} s"
+    console.print(Text(f"speech   {view.codes} codes{length}\n"))
     for check in view.checks:
         mark = ("✓", "green") if check.passed else ("✗", "bold red")
         console.print(Text.assemble(mark, f" {check.name}: {check.detail}"))

@@ -28,7 +28,7 @@ def doctor(
 ) -> None:
     """Check store, runs, lock, disk and lineage; exit code 1 if anything is wrong."""
     from voxtwist.tracking.doctor.examine import examine
-    from voxtwist.tracking.doctor.finding import as_dicts, show
+    from voxtwist.tracking.doctor.finding import as_dicts, show_findings
 
     findings = examine(Path(), params.load(PARAMS), silent_minutes)
     if fix:
@@ -36,16 +36,16 @@ def doctor(
     if as_json:
         typer.echo(json.dumps(as_dicts(findings), indent=2))
     else:
-        show(findings)
+        show_findings(findings)
     if any(finding.wrong for finding in findings):
         raise typer.Exit(1)
 
 
 def summary() -> None:
     """Show the results of the last `dvc repro`, from metrics/*.json."""
-    from voxtwist.stages.summary import show
+    from voxtwist.stages.summary import show_summary
 
-    show(Path("metrics"))
+    show_summary(Path("metrics"))
 
 
 def ui(
@@ -56,7 +56,7 @@ def ui(
     if store.uri.startswith("http"):
         typer.echo(f"the experiments are on the server {store.uri}")
         return
-    # The UI opens on its pages for prompts and traces unless told otherwise.
+    # The UI opens on its pages for prompts and traces by default.
     page = f"#/experiments/{store.experiment_id}/runs?workflowType=machine_learning"
     typer.echo(f"MLflow starts in a few seconds: http://localhost:{port}/{page}")
     # Its job queue serves features that are not used here, with seven processes and 500 MB.

@@ -1,5 +1,6 @@
 """Options that several commands share, and what they are turned into."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,7 +28,16 @@ ServerUrl = Annotated[
 SpeakerName = Annotated[str | None, typer.Option(help="Built-in voice of CosyVoice")]
 PromptAudio = Annotated[Path | None, typer.Option(help="Recording of the voice to speak with")]
 Temperature = Annotated[float | None, typer.Option(min=0, help="0: greedy")]
-Seed = Annotated[int | None, typer.Option(min=0, help="Of the draws; default: params.yaml's")]
+_CODES_DEFAULT = "default: what the files say, else params.yaml here"
+NumberOfCodes = Annotated[
+    int | None, typer.Option(min=2, help=f"Number of codes of the codec; {_CODES_DEFAULT}")
+]
+FrameRate = Annotated[
+    int | None, typer.Option(min=1, help=f"Codes per second of the codec; {_CODES_DEFAULT}")
+]
+Seed = Annotated[
+    int | None, typer.Option(min=0, help="Seed of the answers; default: params.yaml's")
+]
 
 
 def read_settings(
@@ -78,3 +88,41 @@ def project_store(settings: params.Params | None = None) -> "Store":
     from voxtwist.tracking.store import open_store
 
     return open_store(Path(), (settings or params.load(PARAMS)).tracking.experiment)
+
+
+def resolve_origin(
+    shards: Sequence[Path], codes: int | None, frame_rate: int | None
+) -> tuple[int, int]:
+    """(number of codes, codes per second); a note on stderr says so if params.yaml decided.
+
+    Raises:
+        VoxtwistError: nothing says them, the command line contradicts a shard, or a shard is no
+            parquet file.
+    """
+    from voxtwist.codec.origin import Origin
+    from voxtwist.data.raw import open_shard, read_origin
+
+    said = Origin()
+    for shard in shards:
+        with open_shard(shard) as file:
+            said = read_origin(file.schema_arrow, shard)
+        if said != Origin():
+            asked = Origin(frame_rate_hz=frame_rate, vocab_size=codes)
+            said.refuse_unless(asked, str(shard), "the command line says")
+            break
+    codes, frame_rate = codes or said.vocab_size, frame_rate or said.frame_rate_hz
+    if codes and frame_rate:
+        return codes, frame_rate
+    if not PARAMS.is_file():
+        raise VoxtwistError(
+            f"{shards[0]} does not say its codec's number of codes and rate: give --codes and "
+            "--frame-rate (4096 and 50 for the published SLAM-Omni data)"
+        )
+    codec = params.load(PARAMS).codec
+    codes, frame_rate = codes or codec.n_codes, frame_rate or codec.frame_rate_hz
+    typer.echo(
+        f"{codes} codes, {frame_rate} per second: {PARAMS} says what the files do not; "
+        "--codes and --frame-rate overrule it",
+        err=True,
+    )
+    return codes, frame_rate

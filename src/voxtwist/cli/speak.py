@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from voxtwist.codec.files import SpeechTokens
+    from voxtwist.codec.origin import Origin
 
 
 @dataclass(frozen=True)
@@ -112,10 +113,10 @@ def speak(
 
 def _codec_of(utterances: list["SpeechTokens"], asked: str | None) -> str:
     for utterance in utterances:
-        wanted = asked or utterances[0].codec or "cosyvoice"
-        if utterance.codec not in (None, wanted):
+        wanted = asked or utterances[0].origin.codec or "cosyvoice"
+        if utterance.origin.codec not in (None, wanted):
             raise VoxtwistError(
-                f"{utterance.where}: these are {utterance.codec} tokens, not {wanted}: "
+                f"{utterance.where}: these are {utterance.origin.codec} tokens, not {wanted}: "
                 "a codec decodes only its own"
             )
     if wanted not in get_args(params.CodecName):
@@ -129,12 +130,28 @@ def _paths(output: Path, count: int) -> list[Path]:
     return [output.with_stem(f"{output.stem}-{i:05d}") for i in range(1, count + 1)]
 
 
-def _speak_kmeans(utterances: list["SpeechTokens"], model_dir: Path) -> Speech:
+def _own_codes(
+    utterances: list["SpeechTokens"], own: "Origin", model_dir: Path
+) -> "list[np.ndarray]":
+    """The utterances' codes, once all of them are known to be this codec's.
+
+    Raises:
+        VoxtwistError: a file says another codec, rate or vocabulary, or holds what is no code.
+    """
     from voxtwist.codec.files import check_codes
+
+    assert own.vocab_size is not None
+    for utterance in utterances:
+        utterance.origin.refuse_unless(own, utterance.where, f"{model_dir} has")
+    return [check_codes(u.codes, own.vocab_size, u.where) for u in utterances]
+
+
+def _speak_kmeans(utterances: list["SpeechTokens"], model_dir: Path) -> Speech:
     from voxtwist.codec.kmeans import KMeansCodec
+    from voxtwist.codec.origin import Origin
 
     codec = KMeansCodec.load(model_dir)
-    codes = [check_codes(u.codes, codec.vocab_size, u.where) for u in utterances]
+    codes = _own_codes(utterances, Origin.of(codec), model_dir)
     return Speech(codec.sample_rate, "k-means voice", codec.decode_many(codes))
 
 
@@ -151,12 +168,14 @@ def _speak_cosyvoice(
 ) -> Speech:
     from voxtwist.codec.audio import read_audio
     from voxtwist.codec.cosyvoice import CosyVoice
-    from voxtwist.codec.files import check_codes
+    from voxtwist.codec.origin import Origin
 
     if (prompt_audio is None) == (speaker is None):
         raise VoxtwistError("give one voice: --prompt-audio FILE or --speaker NAME")
     model = CosyVoice.load(model_dir, device)
-    codes = [check_codes(u.codes, model.config.flow.vocab_size, u.where) for u in utterances]
+    flow = model.config.flow
+    own = Origin("cosyvoice", flow.input_frame_rate, flow.vocab_size)
+    codes = _own_codes(utterances, own, model_dir)
     if prompt_audio:
         try:
             voice = model.prompt(*read_audio(prompt_audio))

@@ -94,9 +94,9 @@ def generate(
     params_file: ParamsFile = PARAMS,
 ) -> None:
     """Answer a file of questions in batches."""
-    from voxtwist.inference.answer_file import answer_file, read_questions
+    from voxtwist.inference.answer_file import answer_file, read_question_file
 
-    asked = read_questions(questions)
+    asked = read_question_file(questions)
     settings = read_settings(params_file, speaker, prompt_audio, temperature, seed, server)
     loaded = load_speaker(checkpoint, settings)
     counts = answer_file(loaded, asked, settings.generate, settings.seed, output)

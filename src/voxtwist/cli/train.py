@@ -88,14 +88,14 @@ def estimate(
     """
     from dataclasses import replace
 
-    from voxtwist.preflight.estimate import VOICE_ASSISTANT, h100, split_shape
     from voxtwist.preflight.estimate import estimate as work_out
+    from voxtwist.preflight.estimate import h100, split_shape, voice_assistant
     from voxtwist.preflight.model_size import model_size
     from voxtwist.preflight.probe import this_machine
 
     settings = params.load(params_file)
     size = model_size(settings)
-    data = split_shape(split) if split else VOICE_ASSISTANT
+    data = split_shape(split) if split else voice_assistant(settings.codec.frame_rate_hz)
     much = replace(data, samples=1000 * data.samples)
     train = settings.train
     rows = {
@@ -137,7 +137,7 @@ def _show(found: "Preflight", dollars: float | None) -> None:
 
 def _table(rows: "dict[str, Estimate]") -> Table:
     table = Table(box=None)
-    for heading in ("", "tokens", "FLOPs", "hours", "GB a device", "dollars"):
+    for heading in ("", "tokens", "FLOPs", "hours", "GB per device", "dollars"):
         table.add_column(heading, justify="right" if heading else "left")
     for name, row in rows.items():
         memory = f"{row.memory_gb:.1f}" + ("" if row.fits else " (too much)")

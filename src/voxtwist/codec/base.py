@@ -14,7 +14,7 @@ class SpeechCodec(Protocol):
     Attributes:
         name: what is written into files of codes ("kmeans", "cosyvoice").
         sample_rate: Hz of the waveforms that `decode` returns.
-        frame_rate_hz: codes per second (50).
+        frame_rate_hz: codes per second, a whole number.
         vocab_size: codes are integers in ``[0, vocab_size)``.
     """
 

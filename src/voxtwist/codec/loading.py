@@ -13,7 +13,7 @@ def load_codec(settings: Codec, device: str = "cpu") -> SpeechCodec:
     """Load it from `codec.path`; the k-means codec is quick on a CPU, and stays there.
 
     Raises:
-        VoxtwistError: nothing is there, or its codes are not `codec.n_codes` many.
+        VoxtwistError: nothing is there, or its number or rate of codes is not that of the settings.
     """
     codec = open_codec(
         settings.name, settings.path, settings.speaker, settings.prompt_audio, device
@@ -21,6 +21,11 @@ def load_codec(settings: Codec, device: str = "cpu") -> SpeechCodec:
     if codec.vocab_size != settings.n_codes:
         raise VoxtwistError(
             f"codec.n_codes is {settings.n_codes}, but {settings.path} has {codec.vocab_size} codes"
+        )
+    if codec.frame_rate_hz != settings.frame_rate_hz:
+        raise VoxtwistError(
+            f"codec.frame_rate_hz is {settings.frame_rate_hz}, but {settings.path} has "
+            f"{codec.frame_rate_hz} codes per second"
         )
     return codec
 

@@ -7,7 +7,7 @@ import orjson
 
 from voxtwist.errors import VoxtwistError
 from voxtwist.evaluation.speech.evaluate import SAMPLES, as_metrics
-from voxtwist.evaluation.speech.figures import summarise
+from voxtwist.evaluation.speech.figures import summarise_speech
 from voxtwist.evaluation.speech.utterance import Utterance
 from voxtwist.evaluation.statistics import mean
 from voxtwist.evaluation.text.table import pair_answers, read_questions
@@ -38,7 +38,7 @@ def load_side(store: Store, model: str, name: str, settings: Promotion, folder: 
     if samples is None or not (samples / SAMPLES).exists():
         raise VoxtwistError(f"run {run_id} has no speech/{SAMPLES}: run the stage evaluate_speech")
     rows = [orjson.loads(line) for line in (samples / SAMPLES).read_bytes().splitlines()]
-    figures = summarise([Utterance.from_row(row) for row in rows], settings.bootstrap)
+    figures = summarise_speech([Utterance.from_row(row) for row in rows], settings.bootstrap)
     title = str(store.client.get_run(run_id).info.run_name)
     return Side(
         name=f"{title} ({version.name} {version.version})" if version else title,

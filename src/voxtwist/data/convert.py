@@ -18,13 +18,12 @@ import pyarrow.parquet as pq
 
 from voxtwist.data.files import rejected_path, rows_path, write_atomically, writing
 from voxtwist.data.part import (
-    ROWS_SCHEMA,
     ConvertSettings,
     Counts,
     Part,
     convert_shard,
 )
-from voxtwist.data.raw import find_shards, open_shard
+from voxtwist.data.raw import find_shards, open_shard, read_origin
 from voxtwist.errors import VoxtwistError
 
 Progress = Callable[[int], object]
@@ -67,7 +66,8 @@ def plan_conversion(
         num_samples: convert only that many of the first rows.
 
     Raises:
-        VoxtwistError: no shards, or one that is broken or lacks a column.
+        VoxtwistError: no shards, or one that is broken, lacks a column, or says that its codes
+            are of another codec, rate or number than the settings'.
     """
     shards, rows, left = [], [], num_samples
     for shard in find_shards(source):
@@ -75,6 +75,8 @@ def plan_conversion(
             break
         with open_shard(shard) as file:
             count = file.metadata.num_rows
+            said = read_origin(file.schema_arrow, shard)
+        said.refuse_unless(settings.origin, str(shard), "the settings say")
         if left is not None:
             count = min(count, left)
             left -= count
@@ -88,8 +90,12 @@ def plan_conversion(
 
 
 def fingerprint(shards: Sequence[Path], rows: Sequence[int], settings: ConvertSettings) -> str:
-    """16 hex digits that change with the settings, the tokenizer, and any shard's size or time."""
+    """16 hex digits that change with the settings, the tokenizer, and any shard's size or time.
+
+    The codec's name only decides which shards are refused: `voxtwist convert` knows none.
+    """
     state = vars(settings) | {
+        "codec": None,
         "chat": vars(settings.chat) | {"text": settings.chat.text.digest},
         "shards": [
             (shard.name, count, shard.stat().st_size, shard.stat().st_mtime_ns)
@@ -175,7 +181,10 @@ def assemble(plan: Plan, output: Path) -> Counts:
     parts = [plan.part(number) for number in range(len(plan.shards))]
     total = add_up(plan)
     output.parent.mkdir(parents=True, exist_ok=True)
-    with writing(rows_path(output)) as path, pq.ParquetWriter(path, ROWS_SCHEMA) as table:
+    with (
+        writing(rows_path(output)) as path,
+        pq.ParquetWriter(path, pq.read_schema(parts[0].rows)) as table,
+    ):
         for part in parts:
             with pq.ParquetFile(part.rows) as rows:
                 for batch in rows.iter_batches():

@@ -28,7 +28,7 @@ class Questions:
     rejected: list[dict[str, object]]
 
 
-def read_questions(file: Path) -> Questions:
+def read_question_file(file: Path) -> Questions:
     """Rows of a JSONL file, each `{"question": "…"}` (other fields are ignored) or a string.
 
     Raises:
@@ -86,7 +86,8 @@ def answer_file(
         except VoxtwistError as error:
             rejected.append({"line": line, "reason": str(error)})
     texts = [question for _, question in asked]
-    answers = generate(speaker.model, speaker.tokenizer, texts, settings, seed)
+    rate = speaker.codec.frame_rate_hz
+    answers = generate(speaker.model, speaker.tokenizer, texts, settings, rate, seed)
     waveforms = decode_all(speaker.codec, [answer.codes for answer in answers])
     rows = []
     for (line, question), answer, waveform in zip(asked, answers, waveforms, strict=True):

@@ -89,7 +89,8 @@ class Speaker:
         """
         stream = AnswerStream(self.tokenizer, on_text, on_codes)
         prompt = self.prompt_ids(earlier, question, settings)
-        return generate_streaming(self.model, self.tokenizer, prompt, settings, seed, stream)
+        rate = self.codec.frame_rate_hz
+        return generate_streaming(self.model, self.tokenizer, prompt, settings, rate, seed, stream)
 
     def prompt_ids(
         self, earlier: Sequence[Turn], question: str, settings: params.Generate
@@ -99,7 +100,7 @@ class Speaker:
         Raises:
             VoxtwistError: see `answer`.
         """
-        context, room = self.context, longest_answer(settings)
+        context, room = self.context, longest_answer(settings, self.codec.frame_rate_hz)
         for oldest in range(len(earlier) + 1):
             prompt = self._format.prompt_ids(earlier[oldest:], question)
             if len(prompt) + room <= context:

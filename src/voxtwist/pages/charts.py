@@ -40,7 +40,7 @@ def error_histogram(title: str, rates: Mapping[str, Sequence[float]]) -> str:
     figure, axes = _figure(title)
     width = 0.1 / len(rates)
     for place, (colour, (name, values)) in enumerate(zip(_COLOURS, rates.items(), strict=False)):
-        # The last bin is of its own: [1.0, 1.1) holds everything from 100 % on.
+        # The last bin, [1.0, 1.1), holds everything from 100 % on.
         counts, _ = np.histogram(np.minimum(values, 1.05), np.append(_BINS, 1.1))
         axes.bar(
             np.append(_BINS[:-1], 1.0) + (place + 0.5) * width,

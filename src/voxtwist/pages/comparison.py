@@ -34,7 +34,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Row:
-    """A figure of every model; None where it was not measured."""
+    """A figure per model; None where it was not measured."""
 
     label: str
     tiles: list[Tile | None]
@@ -50,7 +50,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Group:
+class ComparedGroup:
     """Questions of one corpus part, held out or taught, and the figures over them."""
 
     heading: str
@@ -64,7 +64,7 @@ def write_comparison(page: Path, sides: Sequence[Side]) -> None:
     questions = shared_questions(sides)
     parts = dict.fromkeys((group, part) for group, part, _ in questions)
     groups = [
-        Group(
+        ComparedGroup(
             heading=f"{HEADINGS[group]}: {part}",
             anchor=f"{group}-{part}",
             figures=_figures([make_tiles(f"{group}/{part}", side.metrics) for side in sides]),

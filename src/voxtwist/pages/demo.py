@@ -20,12 +20,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from voxtwist.codec.audio import embed_waveform
 from voxtwist.errors import VoxtwistError
 from voxtwist.inference.speaker import Speaker
-from voxtwist.pages.page import render
+from voxtwist.pages.page import render_page
 from voxtwist.params import Generate
 from voxtwist.web import LocalServer
 
 
-class Question(BaseModel):
+class DemoQuestion(BaseModel):
     """What the page sends."""
 
     model_config = ConfigDict(extra="forbid")
@@ -48,7 +48,7 @@ class Demo:
     def about(self) -> dict[str, Any]:
         return {"name": self.name, "temperature": self.settings.temperature, "seed": self.seed}
 
-    def answer(self, asked: Question, tell: Callable[[dict[str, Any]], None]) -> None:
+    def answer(self, asked: DemoQuestion, tell: Callable[[dict[str, Any]], None]) -> None:
         """Answer one question; `tell` is given each event."""
         speaker, codec = self.speaker, self.speaker.codec
         answer = speaker.answer(
@@ -82,7 +82,7 @@ def demo_server(demo: Demo, host: str, port: int) -> LocalServer:
         VoxtwistError: see `LocalServer`.
     """
     app, one_at_a_time = FastAPI(openapi_url=None), Lock()
-    page = render("demo.html.jinja")
+    page = render_page("demo.html.jinja")
 
     @app.get("/")
     def show() -> Response:
@@ -93,7 +93,7 @@ def demo_server(demo: Demo, host: str, port: int) -> LocalServer:
         return demo.about()
 
     @app.post("/ask")
-    async def ask(asked: Question) -> Response:
+    async def ask(asked: DemoQuestion) -> Response:
         lines = _events(demo, asked, one_at_a_time)
         headers = {"Cache-Control": "no-store"}
         return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
@@ -105,7 +105,7 @@ class _PageClosedError(Exception):
     """Nobody reads the answer any more: it ends there."""
 
 
-async def _events(demo: Demo, asked: Question, one_at_a_time: Lock) -> AsyncIterator[bytes]:
+async def _events(demo: Demo, asked: DemoQuestion, one_at_a_time: Lock) -> AsyncIterator[bytes]:
     """The lines of an answer, which is generated in a thread; closing this ends the generation."""
     events: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
     loop, closed = asyncio.get_running_loop(), Event()

@@ -6,7 +6,7 @@ from typing import Any
 import jinja2
 
 
-def render(template: str, **values: Any) -> str:
+def render_page(template: str, **values: Any) -> str:
     """Fill in one of the templates; text is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("voxtwist.pages"),
@@ -20,4 +20,4 @@ def render(template: str, **values: Any) -> str:
 def write_page(page: Path, template: str, **values: Any) -> None:
     """Write a filled-in template, making the page's folder."""
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(render(template, **values), encoding="utf-8")
+    page.write_text(render_page(template, **values), encoding="utf-8")

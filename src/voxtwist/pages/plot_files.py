@@ -9,7 +9,7 @@ Curve = Sequence[tuple[int, float]]
 
 
 def write_curves(file: Path, curves: Mapping[str, Curve]) -> None:
-    """One row a step, one column a curve; what a curve does not have stays empty."""
+    """One row per step, one column per curve; missing values stay empty."""
     steps = sorted({step for curve in curves.values() for step, _ in curve})
     columns = [dict(curve) for curve in curves.values()]
     rows = ([step, *(column.get(step, "") for column in columns)] for step in steps)

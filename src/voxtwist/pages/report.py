@@ -21,7 +21,7 @@ from voxtwist.pages.page import write_page
 from voxtwist.pages.plot_files import Curve
 
 SHOWN = 3  # best and worst answers of each part
-LOSSES = {"text": "Loss of text tokens", "speech": "Loss of speech tokens"}  # nats a token
+LOSSES = {"text": "Loss of text tokens", "speech": "Loss of speech tokens"}  # nats per token
 Curves = Mapping[str, Mapping[str, Curve]]
 
 

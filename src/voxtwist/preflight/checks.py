@@ -56,19 +56,26 @@ def check_data(params: Params) -> Check:
     """All shards that their names announce, and the first rows of three of them.
 
     Raises:
-        VoxtwistError: there are none, or one that is looked into cannot be read.
+        VoxtwistError: there are none, or one that is looked into cannot be read or says that its
+            codes are another codec's.
     """
-    from voxtwist.data.raw import find_shards, read_batches
+    from voxtwist.codec.origin import Origin
+    from voxtwist.data.raw import find_shards, open_shard, read_batches, read_origin
     from voxtwist.data.reject import SpeechRate, find_rejections
 
     name, raw = "raw data", params.data.raw
     if raw == MADE_BY_PIPELINE:
         return Check(name, "ok", f"{raw} is made by pipelines/corpus")
     shards = find_shards(raw)
+    codec = params.codec
+    asked = Origin(codec.name, codec.frame_rate_hz, codec.n_codes)
     looked_into = sorted({shards[0], shards[len(shards) // 2], shards[-1]})
     for shard in looked_into:
+        with open_shard(shard) as file:
+            said = read_origin(file.schema_arrow, shard)
+        said.refuse_unless(asked, str(shard), "the settings (codec) say")
         for batch in read_batches(shard, _ROWS):
-            rejected = find_rejections(batch, params.codec.n_codes, SpeechRate())
+            rejected = find_rejections(batch, codec.n_codes, codec.frame_rate_hz, SpeechRate())
             if len(rejected) == len(batch):
                 first = next(iter(rejected.values()))
                 return Check(
@@ -114,9 +121,14 @@ def check_codec(params: Params) -> Check:
             "`hf download FunAudioLLM/CosyVoice-300M-SFT --local-dir models/CosyVoice-300M-SFT` "
             "(or ModelScope: iic/CosyVoice-300M-SFT), and name the folder as codec.path",
         )  # fmt: skip
-    has = CosyVoiceConfig.read(folder).flow.vocab_size
-    if has != codec.n_codes:
-        return Check("codec", "missing", f"{folder} has {has} codes", f"set codec.n_codes: {has}")
+    flow = CosyVoiceConfig.read(folder).flow
+    for setting, asked, has, unit in (
+        ("n_codes", codec.n_codes, flow.vocab_size, "codes"),
+        ("frame_rate_hz", codec.frame_rate_hz, flow.input_frame_rate, "codes per second"),
+    ):
+        if has != asked:
+            mend = f"set codec.{setting}: {has}"
+            return Check("codec", "missing", f"{folder} has {has} {unit}", mend)
     if codec.prompt_audio:
         spoken = codec.prompt_audio
         if not Path(spoken).is_file():

@@ -1,6 +1,6 @@
 """Tokens, floating-point operations, hours and memory of a training, on paper.
 
-A matrix product with w weights costs 2 w operations a token forward and 4 w backward (Kaplan et
+A matrix product with w weights costs 2 w operations per token forward and 4 w backward (Kaplan et
 al. 2020); half of the backward pass falls away for weights that do not learn.
 """
 
@@ -23,7 +23,7 @@ GPU_UTILISATION = 0.4
 
 
 @dataclass(frozen=True)
-class Data:
+class SampleShape:
     """What is trained on in one epoch: samples, and tokens of an average one."""
 
     samples: int
@@ -36,8 +36,12 @@ class Data:
         return self.prompt + self.text + self.speech
 
 
-# VoiceAssistant-400K, 85 % of 463,071 rows; the lengths are those of benchmarks/training.py.
-VOICE_ASSISTANT = Data(393_610, 60, 155, 619)
+def voice_assistant(frame_rate_hz: int) -> SampleShape:
+    """VoiceAssistant-400K, 85 % of 463,071 rows, at this many codes per second.
+
+    The lengths are those of benchmarks/training.py: 619 codes are 12.4 s of the published data.
+    """
+    return SampleShape(393_610, 60, 155, 619 * frame_rate_hz / 50)
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Machine:
         flops: of one device in the precision of training, FLOP/s.
         utilisation: the share of it that a training reaches.
         memory_gb: of one device, 10^9 bytes.
-        dollars: an hour of one device; None: unknown.
+        dollars: per hour of one device; None: unknown.
     """
 
     name: str
@@ -68,9 +72,9 @@ class Estimate:
     """A training on a machine.
 
     Attributes:
-        tokens: in all; `flops`: in all; `hours`: of training proper, without evaluations.
+        tokens, flops: in total; `hours`: of training, without evaluations.
         memory_gb: of one device: weights, gradients, optimizer, activations.
-        parts_gb: the same one by one.
+        parts_gb: the same, by part.
         fits: into the device.
         dollars: None where the price is unknown.
     """
@@ -88,7 +92,7 @@ class Estimate:
         return asdict(self)
 
 
-def estimate(size: ModelSize, data: Data, train: Train, machine: Machine) -> Estimate:
+def estimate(size: ModelSize, data: SampleShape, train: Train, machine: Machine) -> Estimate:
     """A whole training: `train.epochs` over the data, or `train.max_steps`."""
     tokens = data.samples * data.tokens * train.epochs
     if train.max_steps:
@@ -110,7 +114,7 @@ def estimate(size: ModelSize, data: Data, train: Train, machine: Machine) -> Est
     )
 
 
-def sample_flops(size: ModelSize, data: Data, train: Train) -> float:
+def sample_flops(size: ModelSize, data: SampleShape, train: Train) -> float:
     """Operations of one average sample, forward and backward."""
     # Forward, gradient of the input, gradient of the weights; once more forward to save memory.
     again = train.gradient_checkpointing == "full"
@@ -128,7 +132,7 @@ def memory(size: ModelSize, train: Train) -> dict[str, float]:
     """10^9 bytes of one device, by what holds them; AdamW in fp32, bf16 where it is not fp32."""
     half = train.precision != "fp32"
     value = BF16 if half else FP32
-    # Of a layer: inputs of norms and products, q, k, v, attention's output, three MLP products.
+    # Per layer: inputs of norms and products, q, k, v, attention's output, three MLP products.
     layer = 4 * size.width * value + (2 * size.query + 2 * size.key) * value
     layer += 4 * size.inner * value + 2 * size.width * FP32
     kept = size.depth * layer
@@ -152,7 +156,7 @@ def memory(size: ModelSize, train: Train) -> dict[str, float]:
 _READ = 100  # samples whose labels are looked at
 
 
-def split_shape(train: Path) -> Data:
+def split_shape(train: Path) -> SampleShape:
     """What is in an SFT file with its table of rows beside it.
 
     Raises:
@@ -163,4 +167,4 @@ def split_shape(train: Path) -> Data:
     tokens, codes = (column.to_numpy().mean() for column in table.itercolumns())
     first = [index.read(i)["labels"] for i in range(min(_READ, len(index)))]
     prompt = sum(int((labels == IGNORED_LABEL).sum()) for labels in first) / len(first)
-    return Data(len(index), prompt, tokens - prompt - codes, codes)
+    return SampleShape(len(index), prompt, tokens - prompt - codes, codes)

@@ -12,7 +12,7 @@ from voxtwist.device import best_device
 from voxtwist.errors import VoxtwistError
 from voxtwist.inference.generate import longest_answer
 from voxtwist.params import Params
-from voxtwist.preflight.estimate import VOICE_ASSISTANT, Data, memory
+from voxtwist.preflight.estimate import SampleShape, memory, voice_assistant
 from voxtwist.preflight.model_size import ModelSize, extended_model
 from voxtwist.preflight.probe import measure_training
 
@@ -39,7 +39,7 @@ class RawSample:
     """The first rows of the data, converted: their average shape, and how fast that went."""
 
     rows: int
-    data: Data
+    data: SampleShape
     rows_per_second: float
 
 
@@ -60,7 +60,7 @@ def sample_raw(params: Params) -> RawSample | None:
         shards = find_shards(params.data.raw)
         tokenizer = load_extended_tokenizer(base, codes, fmt, params.base.revision)
         chat = ChatFormat.from_tokenizer(tokenizer)
-        settings = ConvertSettings(chat, params.data.max_length)
+        settings = ConvertSettings(chat, params.codec.frame_rate_hz, params.data.max_length)
         started, samples, rows = time.perf_counter(), [], 0
         for batch in read_batches(shards[0], _PROBE_ROWS):
             rows += len(batch)
@@ -77,7 +77,7 @@ def sample_raw(params: Params) -> RawSample | None:
     all_rows = sum(pq.ParquetFile(shard).metadata.num_rows for shard in shards)
     trained = round(all_rows * len(samples) / rows * (1 - params.data.eval_ratio))
     return RawSample(
-        all_rows, Data(trained, prompt, tokens - prompt - speech, speech), rows / seconds
+        all_rows, SampleShape(trained, prompt, tokens - prompt - speech, speech), rows / seconds
     )
 
 
@@ -85,10 +85,10 @@ def stages(
     params: Params, raw: RawSample | None, probe_seconds: float, devices: int
 ) -> Iterator[Stage]:
     """Convert, train and evaluate, after about `probe_seconds` of training and generating."""
-    data = raw.data if raw else VOICE_ASSISTANT
+    data = raw.data if raw else voice_assistant(params.codec.frame_rate_hz)
     if raw:
         hours = raw.rows / raw.rows_per_second / params.data.workers / 3600
-        yield Stage("convert", hours, f"{raw.rows_per_second:,.0f} rows/s a worker")
+        yield Stage("convert", hours, f"{raw.rows_per_second:,.0f} rows/s per worker")
     else:
         yield Stage("convert", None, "needs the raw data and the base model's tokenizer")
     speed = measure_training(params, data, 0.7 * probe_seconds)
@@ -97,19 +97,19 @@ def stages(
         step = params.train.step_tokens or params.train.batch_tokens * devices
         tokens = min(tokens, params.train.max_steps * step)
     hours = tokens / speed.tokens_per_second / devices / 3600
-    yield Stage("train", hours, f"{speed.tokens_per_second:,.0f} tokens/s a device")
+    yield Stage("train", hours, f"{speed.tokens_per_second:,.0f} tokens/s per device")
     each = decode_seconds(params, 0.3 * probe_seconds)
     yield Stage(
         "evaluate_text, three models",
         text_hours(params, speed.tokens_per_second, each),
-        "a third of training's work a token read; generated answers of the longest",
+        "a third of training's work per token read; generated answers of the longest",
     )
     settings = params.evaluate_speech
     answers = settings.samples + settings.taught
     rows_at_once = params.generate.batch_size
     batches = -(-answers // rows_at_once)
-    hours = batches * longest_answer(params.generate) * each / 3600
-    basis = f"{answers} of the longest answers, {1000 * each:.0f} ms a token of {rows_at_once}"
+    hours = batches * longest_answer(params.generate, params.codec.frame_rate_hz) * each / 3600
+    basis = f"{answers} of the longest answers, {1000 * each:.0f} ms per token of {rows_at_once}"
     yield Stage("evaluate_speech", hours, f"{basis}; without decoding and recognising")
 
 
@@ -130,7 +130,7 @@ def text_hours(params: Params, trained_per_second: float, token_seconds: float) 
         if task.OUTPUT_TYPE == "generate_until":
             batches = -(-len(docs) // settings.batch_size)
             seconds += batches * _LM_EVAL_LONGEST * token_seconds
-        else:  # every choice is read behind the prompt
+        else:  # every choice is read after the prompt
             prompts = sum(len(str(task.doc_to_text(doc))) for doc in docs) / _CHARACTERS
             seconds += _CHOICES * prompts / (3 * trained_per_second)
     return 3 * seconds / 3600
@@ -155,7 +155,7 @@ def decode_seconds(params: Params, seconds: float) -> float:
     return min(times)
 
 
-def disk_gb(params: Params, size: ModelSize, data: Data) -> dict[str, float]:
+def disk_gb(params: Params, size: ModelSize, data: SampleShape) -> dict[str, float]:
     """10^9 bytes that a run writes. DVC keeps a copy of each output where links do not work."""
     every_sample = data.samples / (1 - params.data.eval_ratio)
     line = 17  # bytes of a token: its id, its label, its mask, commas
@@ -168,7 +168,7 @@ def disk_gb(params: Params, size: ModelSize, data: Data) -> dict[str, float]:
     return {name: value / 1e9 for name, value in parts.items()}
 
 
-def memory_gb(params: Params, size: ModelSize) -> float:
+def needed_memory_gb(params: Params, size: ModelSize) -> float:
     return sum(memory(size, params.train).values())
 
 

@@ -10,8 +10,15 @@ from voxtwist.device import best_device
 from voxtwist.errors import VoxtwistError
 from voxtwist.params import Params
 from voxtwist.preflight.checks import Check, check_inputs
-from voxtwist.preflight.estimate import VOICE_ASSISTANT, Machine
-from voxtwist.preflight.hours import Stage, disk_gb, free_disk_gb, memory_gb, sample_raw, stages
+from voxtwist.preflight.estimate import Machine, voice_assistant
+from voxtwist.preflight.hours import (
+    Stage,
+    disk_gb,
+    free_disk_gb,
+    needed_memory_gb,
+    sample_raw,
+    stages,
+)
 from voxtwist.preflight.model_size import model_size
 from voxtwist.preflight.probe import this_machine
 from voxtwist.training.precision import choose_precision
@@ -55,14 +62,15 @@ def preflight(params: Params, root: Path, probe_seconds: float) -> Preflight:
     raw = sample_raw(params)
     machine = this_machine(params, size)
     checks.append(_device(params, machine))
-    needed = memory_gb(params, size)
+    needed = needed_memory_gb(params, size)
     checks.append(
         _enough(
             "memory", needed, machine.memory_gb, "lower train.batch_tokens, set "
             "train.gradient_checkpointing: full, or freeze more",
         )
     )  # fmt: skip
-    on_disk = sum(disk_gb(params, size, raw.data if raw else VOICE_ASSISTANT).values())
+    data = raw.data if raw else voice_assistant(params.codec.frame_rate_hz)
+    on_disk = sum(disk_gb(params, size, data).values())
     checks.append(_enough("disk", on_disk, free_disk_gb(root), "make room, or move the project"))
     timed = list(stages(params, raw, probe_seconds, machine.devices)) if probe_seconds else []
     return Preflight(checks, timed)

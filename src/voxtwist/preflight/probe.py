@@ -10,7 +10,7 @@ import torch
 
 from voxtwist.device import best_device
 from voxtwist.params import Params
-from voxtwist.preflight.estimate import Data, Machine
+from voxtwist.preflight.estimate import Machine, SampleShape
 from voxtwist.preflight.model_size import ModelSize, extended_model, vocabulary
 from voxtwist.training.batches import Batch
 from voxtwist.training.optimizer import build_optimizer
@@ -72,7 +72,7 @@ class Speed:
     steps: int
 
 
-def measure_training(params: Params, data: Data, seconds: float) -> Speed:
+def measure_training(params: Params, data: SampleShape, seconds: float) -> Speed:
     """Real training steps of the real model's shape with random weights, for about `seconds`.
 
     On a CPU the steps are of fewer tokens, and of one and of three layers: a step's time is a
@@ -91,7 +91,7 @@ def measure_training(params: Params, data: Data, seconds: float) -> Speed:
 
 
 def _step_seconds(
-    params: Params, data: Data, depth: int | None, tokens: int, seconds: float
+    params: Params, data: SampleShape, depth: int | None, tokens: int, seconds: float
 ) -> tuple[float, int]:
     device = torch.device(best_device())
     settings = params.train
@@ -121,7 +121,7 @@ def _step_seconds(
     return _seconds_each(counted, seconds), steps
 
 
-def _batch(params: Params, data: Data, tokens: int) -> Batch:
+def _batch(params: Params, data: SampleShape, tokens: int) -> Batch:
     """Samples of the data's average shape, as many as a row of `tokens` has room for."""
     ids = vocabulary(params)
     length = min(tokens, round(data.tokens))

@@ -18,7 +18,7 @@ from voxtwist.vcs import changed_since, maker
 
 @dataclass(frozen=True)
 class Evidence:
-    """Of one version; what its run does not hold is None.
+    """The evidence for one version; None where its run has none.
 
     Attributes:
         questions: the table of text questions, `text/questions.jsonl`.

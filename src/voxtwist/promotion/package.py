@@ -141,7 +141,8 @@ def _settings(store: Store, run_id: str, folder: Path) -> tuple[Codec, Generate]
             f"run {run_id} has no speech/{SPEECH_SETTINGS}: run the stage evaluate_speech for it"
         )
     values = json.loads(file.read_text())
-    return Codec(**values["codec"]), Generate(**values["generate"])
+    # Versions registered before the rate was a setting do not say it: every codec had 50 Hz.
+    return Codec(**{"frame_rate_hz": 50} | values["codec"]), Generate(**values["generate"])
 
 
 def _upload(store: Store, version: ModelVersion, folder: Path) -> str:

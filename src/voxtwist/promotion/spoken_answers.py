@@ -68,8 +68,9 @@ class SpokenAnswers(PythonModel):
 
     def _batch(self, asked: list[tuple[str, int]]) -> list[Spoken]:
         questions = [question for question, _ in asked]
+        rate, seed = self.codec.frame_rate_hz, asked[0][1]
         return generate(
-            self.model, self.tokenizer, questions, self.settings, asked[0][1], progress=False
+            self.model, self.tokenizer, questions, self.settings, rate, seed, progress=False
         )
 
     def _row(self, answer: Spoken) -> dict[str, Any]:

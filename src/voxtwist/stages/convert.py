@@ -20,9 +20,10 @@ def convert_stage(
         work: folder outside the pipeline's outputs, from which an interrupted conversion resumes.
         report, plots: JSON file and folder for the statistics.
     """
-    data = params.data
-    tokenizer = load_extended_tokenizer(base, params.codec.n_codes, data.format)
-    settings = ConvertSettings(ChatFormat.from_tokenizer(tokenizer), data.max_length)
+    data, codec = params.data, params.codec
+    tokenizer = load_extended_tokenizer(base, codec.n_codes, data.format)
+    chat = ChatFormat.from_tokenizer(tokenizer)
+    settings = ConvertSettings(chat, codec.frame_rate_hz, data.max_length, codec=codec.name)
     with progress_bar("Converting rows", None) as advance:
         counts = convert(data.raw, output, settings, data.workers, work=work, progress=advance)
     report_conversion(counts, output, report, plots)

@@ -3,12 +3,12 @@
 Read are, nested names joined by `/`:
 
 - convert: `rows_out`, `hours_of_speech`, `rejected/all`; split: `train`, `eval` (samples)
-- train: `before/*` and `after/*` of `loss_text` and `loss_speech` (nats a token, eval split)
+- train: `before/*` and `after/*` of `loss_text` and `loss_speech` (nats per token, eval split)
 - text_twist and text_sft: `SUITE/acc`, `SUITE/acc_stderr`
 - speech: `GROUP/PART/wer`, for example `heldout/numbers/wer`, and its `intervals/GROUP/PART/wer`
 - register: `model`, `version`
 
-A file that is not there leaves its rows out: presets may leave stages out.
+Missing files are skipped, because a preset may omit stages.
 """
 
 import json
@@ -26,7 +26,7 @@ Metrics = dict[str, Any]
 Row = tuple[str, str, str]  # what, before fine-tuning, after
 
 
-def show(folder: Path, console: Console | None = None) -> None:
+def show_summary(folder: Path, console: Console | None = None) -> None:
     """Print the table, and what to do next.
 
     Raises:
@@ -37,14 +37,14 @@ def show(folder: Path, console: Console | None = None) -> None:
         raise VoxtwistError(f"{folder} holds no metrics: run `make repro`")
     found = {file.stem: _read(file) for file in files}
     table = Table("", "before", "after", header_style="bold", box=None, pad_edge=False)
-    for row in rows(found):
+    for row in summary_rows(found):
         table.add_row(*row)
     console = console or Console()
     console.print(table)
     console.print("Next: `make ui` shows and plays it all; change params.yaml and run again.")
 
 
-def rows(found: dict[str, Metrics]) -> Iterator[Row]:
+def summary_rows(found: dict[str, Metrics]) -> Iterator[Row]:
     """The table's rows. Args: metrics by the name of their file."""
     convert, split, train, twist, sft, speech, version = (
         found.get(name, {})

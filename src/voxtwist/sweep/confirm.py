@@ -60,7 +60,7 @@ def confirm(
 
     Returns:
         By candidate, by measure (`speech_nll`, a suite's `trivia_error`, and `wer` where that is
-        the objective): `values` of the seeds, and for all but the baseline a `Verdict`.
+        the objective): `values` of the seeds, and for all but the baseline an `AgainstBaseline`.
 
     Raises:
         VoxtwistError: there is no sweep, or an experiment fails.
@@ -80,7 +80,7 @@ def confirm(
     found = {
         name: {
             measure: {"values": own}
-            | ({} if name == BASELINE else asdict(compare(own, values[BASELINE][measure])))
+            | ({} if name == BASELINE else asdict(compare_seeds(own, values[BASELINE][measure])))
             for measure, own in measures.items()
         }
         for name, measures in values.items()
@@ -135,7 +135,7 @@ def _run(name: str, candidate: Candidate, seed: int, params: Params) -> None:
 
 
 def _measures(name: str, params: Params) -> dict[str, float]:
-    """Of one experiment; lower is better."""
+    """The objective of one experiment; lower is better."""
     text = _metrics("text_sft", name)
     measures = {"speech_nll": float(_metrics("train", name)["after"]["loss_speech"])}
     for suite in params.evaluate_text.suites:
@@ -176,8 +176,8 @@ CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Of a candidate against the baseline, lower being better.
+class AgainstBaseline:
+    """A candidate's difference to the baseline; lower is better.
 
     Attributes:
         mean, sd: of the candidate over its seeds; sd is the sample's (n - 1).
@@ -194,7 +194,7 @@ class Verdict:
     verdict: str
 
 
-def compare(candidate: Sequence[float], baseline: Sequence[float]) -> Verdict:
+def compare_seeds(candidate: Sequence[float], baseline: Sequence[float]) -> AgainstBaseline:
     """Judge a candidate by the values of its seeds and of the baseline's, two or more of each.
 
     Raises:
@@ -210,4 +210,6 @@ def compare(candidate: Sequence[float], baseline: Sequence[float]) -> Verdict:
         interval = ttest_ind(new, old, equal_var=False).confidence_interval(CONFIDENCE)
         low, high = float(interval.low), float(interval.high)
     verdict = "better" if high < 0 else "worse" if low > 0 else "inside the noise"
-    return Verdict(float(new.mean()), float(new.std(ddof=1)), difference, low, high, verdict)
+    return AgainstBaseline(
+        float(new.mean()), float(new.std(ddof=1)), difference, low, high, verdict
+    )

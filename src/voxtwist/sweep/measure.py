@@ -32,7 +32,7 @@ class Measured:
     """Lower is better.
 
     Attributes:
-        objective: held-out NLL of speech in nats a token, or WER.
+        objective: held-out NLL of speech in nats per token, or WER.
         retention: nats a token of plain text, or the error rate of a suite.
     """
 
@@ -69,7 +69,7 @@ class Measurer:
         self.scratch.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=self.scratch) as folder:
             checkpoint = Path(folder)
-            trainer.save_checkpoint(checkpoint)
+            trainer.save(checkpoint)
             objective = self._wer(checkpoint, audio) if by_wer else speech_nll
             forgot = self.suite_error(checkpoint) if by_suite else self.retention(trainer)
         return _finite(objective, forgot)

@@ -17,7 +17,7 @@ from voxtwist.sweep.slots import REASON, results
 from voxtwist.sweep.space import Space
 from voxtwist.sweep.study import open_storage
 
-# Of a trial, in trials.csv behind its settings.
+# A trial's columns in trials.csv, after its settings.
 _COLUMNS = ("objective", "retention", "retention_change", FEASIBLE)
 _MORE = ("steps", "tokens", "seconds", RUN_ID, REASON)
 

@@ -67,7 +67,7 @@ class Tracker:
 
 @contextmanager
 def parent_run(job: Job, study: optuna.Study) -> Iterator[Run]:
-    """The run of the study, the same one each time that the study goes on."""
+    """The run of the study, the same one each time the study resumes."""
     store = open_store(Path(), job.params.tracking.experiment)
     paths = {"start": job.paths.start, "train": str(job.paths.train), "eval": str(job.paths.eval)}
     settings = job.params.model_dump(include={"preset", "seed", "sweep"})

@@ -115,7 +115,7 @@ def own(trial: optuna.Trial) -> None:
 
 
 def is_dead(trial: FrozenTrial) -> bool:
-    """Whether nobody runs a trial any more that is marked as running.
+    """Whether a trial marked as running has lost its worker.
 
     On this machine its process is looked for, on others the last sign of life counts.
     """

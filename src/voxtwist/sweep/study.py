@@ -57,7 +57,7 @@ def open_storage(location: str | Path) -> BaseStorage:
         return JournalStorage(JournalFileBackend(str(location)))
     try:
         return _database(str(location))
-    except Exception as error:  # whatever the driver of that database raises
+    except Exception as error:  # any error of that database's driver
         reason = str(error).splitlines()[0]
         raise VoxtwistError(f"the study's storage {location} cannot be opened: {reason}") from None
 
@@ -110,7 +110,7 @@ def sampler_of(settings: Sweep, begun: int) -> BaseSampler:
 
 
 def pruner_of(settings: Sweep) -> BasePruner:
-    """Who stops a trial that falls behind the others at the same step."""
+    """The pruner: stops a trial that falls behind the others at the same step."""
     if settings.pruner == "none" or settings.pareto:
         return NopPruner()
     if settings.pruner == "hyperband":

@@ -31,6 +31,7 @@ from voxtwist.sweep.slots import REASON, Heartbeat, put_back
 from voxtwist.sweep.space import Space
 from voxtwist.sweep.starts import Starts
 from voxtwist.tracking.runs import Run, flatten
+from voxtwist.training.checkpoints import NoCheckpoints
 from voxtwist.training.precision import choose_precision
 from voxtwist.training.train import Metrics, Trainer
 
@@ -114,7 +115,9 @@ class Trials:
             settings = settings.model_copy(update={"precision": self.precision})
         paths = self.job.paths
         with self.starts.of(params) as start:
-            trainer = Trainer(start, paths.train, paths.eval, settings, params.seed, states=None)
+            trainer = Trainer(
+                start, paths.train, paths.eval, settings, params.seed, NoCheckpoints()
+            )
         reporting = ReportingRun(run, trial, len(trainer.steps), not params.sweep.pareto)
         begun = time.perf_counter()
         try:

@@ -24,7 +24,7 @@ def work(job: Job) -> None:
 
 
 def next_trial(trials: Trials) -> optuna.Trial | None:
-    """Queue what is missing, and claim the first in the queue, with settings of its own."""
+    """Queue what is missing, and claim the first in the queue, with its settings."""
     study, sweep = trials.study, trials.job.params.sweep
     with FileLock(trials.job.lock):
         fill(study, sweep.trials, trials.space.current, trials.tracker.close_dead)

@@ -89,7 +89,7 @@ class Lineage:
 
 
 def collect(root: Path, data: Mapping[str, str]) -> Lineage:
-    """Everything about the present moment.
+    """The lineage of this moment.
 
     Args:
         root: the work tree.
@@ -155,5 +155,5 @@ def _cpu_model() -> str:
 
 
 def _diff(root: Path, *arguments: str) -> str:
-    """A patch whatever the user's git settings are."""
+    """A patch, independent of the user's git settings."""
     return try_git(root, "diff", "--binary", "--no-color", "--no-ext-diff", *arguments) or ""

@@ -16,7 +16,7 @@ LINEAGE = ("git.", "dvc.", "md5.", "version.", "hardware.")
 PACKAGED_FROM = "voxtwist.packaged_from"  # on a version with weights: the number of the one without
 
 
-def register(
+def register_checkpoint(
     store: Store,
     run_id: str,
     model: str,

@@ -14,7 +14,7 @@ def pack(lengths: np.ndarray, budget: int, seed: int) -> list[np.ndarray]:
 
     Args:
         lengths: tokens of each sample, integers (N,).
-        budget: tokens a row may hold. A longer sample gets a row of its own: it is never cut.
+        budget: tokens a row may hold. A longer sample gets its own row: it is never cut.
         seed: orders samples and rows.
 
     Returns:

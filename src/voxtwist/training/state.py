@@ -71,7 +71,7 @@ class StateFolder:
 
     @property
     def run_id(self) -> str | None:
-        """The tracked run that goes on, also where no step has been saved yet."""
+        """The tracked run to resume, even before any step has been saved."""
         file = self.folder / _RUN
         return file.read_text() if file.exists() else None
 

@@ -12,7 +12,7 @@ from voxtwist.codec.base import decode_all
 from voxtwist.codec.files import read_speech_tokens
 from voxtwist.evaluation.speech.asr import MoonshineTranscriber
 from voxtwist.evaluation.speech.evaluate import as_metrics, judge, write_samples
-from voxtwist.evaluation.speech.figures import summarise
+from voxtwist.evaluation.speech.figures import summarise_speech
 from voxtwist.evaluation.speech.judges import Judges
 from voxtwist.evaluation.speech.leak import Leak
 from voxtwist.evaluation.speech.mos import Dnsmos
@@ -65,7 +65,7 @@ def test_text_is_judged_against_the_reference(utterances: list[Utterance]) -> No
 
 
 def test_figures_of_the_group(utterances: list[Utterance]) -> None:
-    figures = summarise(utterances, resamples=200)
+    figures = summarise_speech(utterances, resamples=200)
     words = sum(u.words.length for u in utterances)
     wrong = sum(u.words.errors for u in utterances)
     assert figures["heldout/numbers/wer"].value == pytest.approx(wrong / words)
@@ -83,7 +83,7 @@ def test_figures_of_the_group(utterances: list[Utterance]) -> None:
 
 
 def test_metrics_are_flat_with_intervals_beside(utterances: list[Utterance]) -> None:
-    metrics = as_metrics(summarise(utterances, resamples=50))
+    metrics = as_metrics(summarise_speech(utterances, resamples=50))
     intervals = metrics.pop("intervals")
     assert all(isinstance(value, float) for value in metrics.values())
     assert intervals.keys() == metrics.keys()

@@ -13,7 +13,7 @@ from voxtwist.codec.base import SpeechCodec, decode_all
 from voxtwist.codec.files import write_speech_tokens
 from voxtwist.device import best_device
 from voxtwist.evaluation.held_out import refuse_trained
-from voxtwist.evaluation.speech.figures import summarise
+from voxtwist.evaluation.speech.figures import summarise_speech
 from voxtwist.evaluation.speech.judges import Judges
 from voxtwist.evaluation.speech.leak import Leak, measure_leak
 from voxtwist.evaluation.speech.questions import HELD_OUT, TAUGHT, Reference, choose_questions
@@ -55,6 +55,7 @@ def evaluate_speech(
         VoxtwistError: a missing file, a held-out question that was trained on, or see `Server`.
     """
     from voxtwist.inference.generate import generate
+    from voxtwist.inference.legal_tokens import longest_speech
     from voxtwist.inference.server import Server
     from voxtwist.model.base import load_model, load_tokenizer
 
@@ -68,16 +69,16 @@ def evaluate_speech(
     speaks = Server.connect(server, checkpoint) if server else model
     started = time.perf_counter()
     questions = [reference.question for reference in references]
-    answers = generate(speaks, tokenizer, questions, generation, seed, progress=True)
+    answers = generate(speaks, tokenizer, questions, generation, codec.frame_rate_hz, seed)
     waveforms = decode_all(codec, [answer.codes for answer in answers])
     elapsed = time.perf_counter() - started
     texts = [answer.text.strip() for answer in answers]
     leaks = measure_leak(model, tokenizer, questions, texts, generation.batch_size)
     del model  # the judges may need its memory
-    longest = round(generation.max_speech_seconds * codec.frame_rate_hz)
+    longest = longest_speech(generation, codec.frame_rate_hz)
     utterances = judge(references, answers, leaks, waveforms, codec, judges, longest)
     write_samples(output, utterances, answers, waveforms, codec)
-    figures = summarise(utterances, settings.bootstrap)
+    figures = summarise_speech(utterances, settings.bootstrap)
     spoken = sum(utterance.seconds for utterance in utterances)
     if spoken:
         factor = elapsed / spoken

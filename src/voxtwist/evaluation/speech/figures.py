@@ -7,7 +7,7 @@ from voxtwist.evaluation.speech.wer import Errors
 from voxtwist.evaluation.statistics import Estimate, mean, ratio
 
 
-def summarise(utterances: Sequence[Utterance], resamples: int) -> dict[str, Estimate]:
+def summarise_speech(utterances: Sequence[Utterance], resamples: int) -> dict[str, Estimate]:
     """Every figure with its interval, by names such as "heldout/numbers/wer"."""
     groups: dict[str, list[Utterance]] = {}
     for utterance in utterances:

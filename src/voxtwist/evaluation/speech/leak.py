@@ -14,7 +14,7 @@ from voxtwist.vocabulary import ChatFormat
 
 @dataclass(frozen=True)
 class Leak:
-    """Of one answer.
+    """The leaked mass of one answer.
 
     Attributes:
         mass: probability of all speech codes, summed over the text's tokens.

@@ -32,7 +32,7 @@ class TextResults:
         metrics: by lm-eval's names, "trivia/acc" and "trivia/acc_stderr"; "…/n" questions; and
             "…/leaked_mass", the mean probability of speech tokens where text answers are scored
             or generated.
-        questions: one row a question and answer filter, see `text_table`.
+        questions: one row per question and answer filter, see `text_table`.
         details: what must be the same for two results to be comparable: versions of the software,
             the checkpoint's chat template and prefix, and of every suite its tasks as lm-eval
             describes them, their versions, a whole prompt, and the seeds.
@@ -65,7 +65,7 @@ def evaluate_text(
 
     Args:
         suites: "trivia", "mmlu_redux_letters", or names of lm-eval's tasks and groups.
-        limit: questions a task; None takes all.
+        limit: questions per task; None takes all.
         datasets: see `load_suites`.
         train: the training split, in which no question of any suite may be; None where the model
             was trained elsewhere.

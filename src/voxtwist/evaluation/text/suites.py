@@ -31,7 +31,7 @@ _LETTER_SCORING = {
     "output_type": "multiple_choice",
     "doc_to_choice": ["A", "B", "C", "D"],
     "doc_to_target": "answer",
-    "target_delimiter": "",  # the letter stands right behind the chat prompt
+    "target_delimiter": "",  # the letter comes right after the chat prompt
     "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
     "filter_list": None,
     "generation_kwargs": None,
@@ -54,7 +54,7 @@ class Suite:
         tasks: lm-eval's tasks, without the groups.
         top: what lm-eval is to run: the group, where the suite is one.
         chat: asked through the chat template.
-        letters: scored by the letters right behind the chat prompt.
+        letters: scored by the letter right after the chat prompt.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Suite:
         return members
 
     def questions(self) -> Iterator[tuple[str, str]]:
-        """Task and question text of everything that can be asked, whatever the limit."""
+        """Task and question text of everything that can be asked, regardless of the limit."""
         for task in self.tasks:
             for doc in task.eval_docs:
                 yield task.task_name, question_text(doc, str(task.doc_to_text(doc)))
@@ -173,9 +173,9 @@ def _local_copy(datasets: Path, config: dict[str, Any]) -> dict[str, Any]:
             f"download --repo-type dataset {hub_name} --local-dir {folder}`"
         )
     # The cache of `datasets` knows a folder by its last name: another copy, or a changed one,
-    # would be taken for the first.
-    anew = {"download_mode": "force_redownload", "verification_mode": "no_checks"}
-    kwargs = {**(config.get("dataset_kwargs") or {}), **anew}
+    # would be mistaken for the first.
+    fresh = {"download_mode": "force_redownload", "verification_mode": "no_checks"}
+    kwargs = {**(config.get("dataset_kwargs") or {}), **fresh}
     return {"dataset_path": str(folder.resolve()), "dataset_kwargs": kwargs}
 
 

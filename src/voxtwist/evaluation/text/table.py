@@ -94,7 +94,7 @@ _CHOICES = "ABCD"
 
 
 def write_letters(folder: Path, questions: Sequence[Row], resamples: int) -> None:
-    """Write letters.csv, one row a question, and letters_summary.csv, one row a task or group.
+    """Write letters.csv, one row per question, and letters_summary.csv, one row per task or group.
 
     Args:
         questions: rows of `evaluate_text`; without any of a letters suite, nothing is written.

@@ -22,7 +22,7 @@ _WRONG = 3
 
 
 @dataclass(frozen=True)
-class Question:
+class TriviaQuestion:
     """One question of the benchmark.
 
     Attributes:
@@ -37,7 +37,7 @@ class Question:
     label: int
 
 
-def trivia(seed: int = SEED) -> list[Question]:
+def trivia(seed: int = SEED) -> list[TriviaQuestion]:
     """All questions, in the corpus' order; the seed draws the wrong answers and the order."""
     table = files("voxtwist.evaluation.text") / "tasks" / "trivia_kinds.yaml"
     kinds: dict[str, list[str]] = yaml.safe_load(table.read_text(encoding="utf-8"))
@@ -53,7 +53,7 @@ def trivia(seed: int = SEED) -> list[Question]:
             right = answer.rstrip(". ")
             choices = [right, *_wrong(generator, right, kinds[kind], everything)]
             generator.shuffle(choices)
-            questions.append(Question(question, kind, choices, choices.index(right)))
+            questions.append(TriviaQuestion(question, kind, choices, choices.index(right)))
     return questions
 
 

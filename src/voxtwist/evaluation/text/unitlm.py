@@ -105,7 +105,7 @@ class UnitLM(HFLM):
         return text
 
     def _speech_ids(self, n_rows: int) -> list[int]:
-        """Speech codes and marks, and the unused rows behind them; not ``<text>``, ``</text>``."""
+        """Speech codes and marks, and the unused rows after them; not ``<text>``, ``</text>``."""
         if self.vocabulary is None:
             return []
         return [

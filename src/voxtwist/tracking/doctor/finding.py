@@ -44,7 +44,7 @@ class Finding:
         }
 
 
-def show(findings: Sequence[Finding]) -> None:
+def show_findings(findings: Sequence[Finding]) -> None:
     """What is wrong in red, what was mended in green, what is worth knowing in yellow."""
     console = Console(soft_wrap=True, highlight=False)
     for finding in findings:

@@ -11,7 +11,7 @@ from voxtwist.tracking.doctor.finding import Finding
 from voxtwist.vcs import stale_stages
 
 STARTS = ("checkpoints/twist", "checkpoints/base")
-# Of one training, in sizes of a float32 checkpoint. In the project: the best and the last
+# Disk that one training needs, in float32 checkpoints. In the project: the best and the last
 # checkpoint, the best one so far, and two states (the old one goes when the new one is written)
 # of weights and both moments of AdamW. In DVC's cache: copies of the two checkpoints.
 IN_PROJECT, IN_CACHE = 2 + 1 + 2 * 3, 2
@@ -68,7 +68,7 @@ def leftovers(root: Path, alive: list[Run]) -> Iterator[Finding]:
         yield Finding(
             "leftover",
             f"{folder} holds the state of an unfinished training, {_size(folder):.2f} GB",
-            "`dvc repro` with the same code, data and settings goes on with it; else delete it",
+            "`dvc repro` with the same code, data and settings resumes it; else delete it",
             wrong=False,
         )
     for folder in sorted((scratch / "recreate").glob("*/")):

@@ -34,7 +34,7 @@ def stale_runs(store: Store, stale: list[tuple[Run, str]]) -> Iterator[Finding]:
         yield Finding(
             "stale run",
             f"run {run.info.run_id} {run.info.run_name!r} says RUNNING, but {reason}",
-            "--fix closes it as KILLED; `dvc repro` goes on with its training, in the same run",
+            "--fix closes it as KILLED; `dvc repro` resumes its training in the same run",
             mend=close,
         )
 

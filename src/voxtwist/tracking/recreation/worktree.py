@@ -101,7 +101,7 @@ class Worktree:
         return list(inputs)
 
     def reproduce(self, store: Store, run_id: str, stages: list[str]) -> None:
-        """Run stages, whatever DVC remembers of them; the new run says what it recreates.
+        """Run stages even if DVC remembers their results; the new run says what it recreates.
 
         Raises:
             VoxtwistError: a stage failed.
