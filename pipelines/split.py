@@ -4,9 +4,9 @@ from pathlib import Path
 
 from voxtwist import params
 from voxtwist.files import write_json
+from voxtwist.stages.script import stage_script
 from voxtwist.stages.split import split_stage
-from voxtwist.terminal import one_line_errors
 
-with one_line_errors():
+with stage_script():
     report = split_stage(params.load(), Path("data/sft/all.jsonl"), Path("data/splits"))
     write_json(report, Path("metrics/split.json"))

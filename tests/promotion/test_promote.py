@@ -154,7 +154,7 @@ def test_a_stale_lock_a_dirty_tree_and_an_overlap_are_refused(project) -> None:
     (project.folder / "trained.txt").write_text("other settings\n")
     done = project.voxtwist("promote", version)
     assert done.returncode == 1
-    assert "changed since: codec, train: run `dvc repro`" in done.stdout
+    assert "changed since: trained.txt (train): run `dvc repro`" in done.stdout
     assert "no train/eval overlap, clean work tree, lock fresh." in done.stderr
     assert project.alias("champion") is None
     assert not (project.folder / "promotions.jsonl").exists()

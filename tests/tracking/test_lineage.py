@@ -26,6 +26,27 @@ def test_a_clean_tree_stays_clean_while_the_pipeline_writes(repository: Path):
     assert (found.dirty, found.diff) == (False, "")
 
 
+def test_settings_are_on_record_and_make_no_tree_dirty_but_belong_to_the_patch_of_one(
+    repository: Path,
+):
+    (repository / "params.yaml").write_text("learning_rate: 0.1\n")
+    (repository / "model.py").write_text("layers = 4\n")
+    git(repository, "add", ".")
+    git(repository, "commit", "-qm", "settings")
+    (repository / "params.yaml").write_text("learning_rate: 0.3\n")
+    (repository / "sweep").mkdir()
+    (repository / "sweep/best.yaml").write_text("{}")
+    found = lineage.commit(repository)
+    assert (found.dirty, found.diff) == (False, "")
+
+    (repository / "model.py").write_text("layers = 8\n")
+    found = lineage.commit(repository)
+    assert found.dirty
+    assert "+layers = 8" in found.diff
+    assert "+learning_rate: 0.3" in found.diff
+    assert "best.yaml" not in found.diff
+
+
 def test_the_patch_makes_the_same_tree_out_of_the_commit(repository: Path, tmp_path: Path):
     git(repository, "config", "color.ui", "always")
     (repository / "model.py").write_text("layers = 4\n")

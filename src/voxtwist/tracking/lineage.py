@@ -29,14 +29,18 @@ PACKAGES = (
     "dvc",
     "numpy",
 )
-# What the pipeline and promotions write into the work tree does not make the code dirty: DVC names
+# What the pipelines and promotions write into the work tree does not make the code dirty: DVC names
 # its outputs in .gitignore files.
 WRITTEN_BY_US = (
     ":(exclude,glob)**/dvc.lock",
     ":(exclude,glob)**/.gitignore",
     ":(exclude)metrics",
+    ":(exclude)sweep",
+    ":(exclude)pipelines/sweep/dvc.yaml",
     ":(exclude,glob)**/promotions.jsonl",
 )
+# Its settings are logged as the run's params, from which `recreate` brings them back.
+RECORDED = ":(exclude)params.yaml"
 # Of what git does not track, only this goes into the patch, file by file up to the limit: the code
 # and the settings. Of other files the name, the size and the hash are logged.
 CODE = re.compile(r"(src|pipelines)/.*|params\.yaml")
@@ -52,8 +56,10 @@ class Commit:
     Attributes:
         sha: of HEAD; None outside git and before the first commit.
         dirty: whether anything tracked differs from HEAD or any file is neither tracked nor
-            ignored; what the pipeline writes does not count.
-        diff: patch from HEAD to the work tree, new code included; `git apply` takes it.
+            ignored. What the pipeline writes does not count, nor do settings in params.yaml: the
+            run records them, as it must for `dvc exp run -S`.
+        diff: of a dirty tree, the patch from HEAD to the work tree, new code and params.yaml
+            included; `git apply` takes it.
         left_out: changed files that are not in the patch: `path`, `size` in bytes and `md5`, which
             is None for large files and for what looks like a secret.
     """
@@ -136,7 +142,8 @@ def commit(root: Path) -> Commit:
         else:
             left_out.append(name)
     records = tuple(_record(root, name) for name in left_out[:LISTED])
-    return Commit(sha.strip(), bool(changed or left_out), changed, records)
+    dirty = bool(new or left_out or _diff(root, "HEAD", *everything, RECORDED))
+    return Commit(sha.strip(), dirty, changed if dirty else "", records)
 
 
 def _is_code(root: Path, name: str) -> bool:
