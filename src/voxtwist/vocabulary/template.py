@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # Sentinels that no template contains and every tokenizer keeps.
 QUESTION, ANSWER = "VOXQUESTIONVOX", "VOXANSWERVOX"
+_DATE = "VOXDATEVOX"
 
 # How templates are known to trim a message's content.
 TRIMS: dict[str, Callable[[str], str]] = {
@@ -24,25 +25,37 @@ TRIMS: dict[str, Callable[[str], str]] = {
 }
 
 
-def render(tokenizer: PreTrainedTokenizerFast, question: str, answer: str) -> str:
-    """The template's text for one exchange with thinking disabled."""
-    return str(
-        tokenizer.apply_chat_template(
-            messages(question, answer), tokenize=False, enable_thinking=False
+def render(tokenizer: PreTrainedTokenizerFast, conversation: list[dict[str, str]]) -> str:
+    """The template's text for a conversation with thinking disabled."""
+    return str(tokenizer.apply_chat_template(conversation, tokenize=False, enable_thinking=False))
+
+
+def messages(*contents: str) -> list[dict[str, str]]:
+    """What user and assistant say in turn."""
+    roles = ("user", "assistant")
+    return [{"role": roles[i % 2], "content": text} for i, text in enumerate(contents)]
+
+
+def refuse_dated(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Raises: VoxtwistError: the template writes today's date: prompts would change overnight."""
+    rendered = tokenizer.apply_chat_template(
+        messages(QUESTION, ANSWER), tokenize=False, enable_thinking=False,
+        strftime_now=lambda format: _DATE,  # stands before the function that transformers provides
+    )  # fmt: skip
+    if _DATE in str(rendered):
+        raise VoxtwistError(
+            "the chat template writes today's date, so that its prompts change overnight: put a "
+            "fixed date in place of strftime_now(…) in the model folder's chat_template.jinja (or "
+            "tokenizer_config.json)"
         )
-    )
-
-
-def messages(question: str, answer: str) -> list[dict[str, str]]:
-    return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
 
 
 def find_trim(tokenizer: PreTrainedTokenizerFast, sentinel: str) -> str:
     """Which of `TRIMS` the template applies to the content where `sentinel` stands."""
-    rendered = render(tokenizer, QUESTION, ANSWER)
+    rendered = render(tokenizer, messages(QUESTION, ANSWER))
     probe = f"\n \n{sentinel}\n \n"
     contents = {QUESTION: QUESTION, ANSWER: ANSWER} | {sentinel: probe}
-    trimmed = render(tokenizer, contents[QUESTION], contents[ANSWER])
+    trimmed = render(tokenizer, messages(contents[QUESTION], contents[ANSWER]))
     for name, trim in TRIMS.items():
         if trimmed == rendered.replace(sentinel, trim(probe)):
             return name
