@@ -41,7 +41,7 @@ setup: $(INSTALLED) ## Make .venv and install the pinned requirements (PYTHON=, 
 $(INSTALLED):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "error: Python 3.11 or newer is needed: make PYTHON=python3.11 ..." >&2; exit 1; }
-	@echo "Installing into $(VENV): about 7 GB on disk, some minutes, once."
+	@echo "Installing into $(VENV): about 7 GB on disk, a few minutes, once."
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) -r requirements/runtime.txt
 	@$(PIP) --no-deps -r requirements/bundled.txt
@@ -92,7 +92,7 @@ lint: $(INSTALLED_DEV) ## Check style, format and types
 	@ruff format --check
 	@mypy
 
-cli-docs: setup ## Write docs/cli.md anew, after a change of the commands
+cli-docs: setup ## Write every command and option to docs/cli.md, which git ignores
 	@python -m typer voxtwist.cli.main utils docs --name voxtwist --title Commands --output docs/cli.md >/dev/null
 
 bench: setup ## Measure speed; writes benchmarks/RESULTS.md

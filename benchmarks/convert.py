@@ -159,7 +159,7 @@ def tokenizer_only(raw: Path, output: Path, tokenizer_path: str) -> Callable[[],
 
 def make_settings(tokenizer_path: str) -> ConvertSettings:
     tokenizer = extend_tokenizer(load_fast_tokenizer(tokenizer_path), N_CODES, "v1.1")
-    return ConvertSettings(ChatFormat.from_tokenizer(tokenizer))
+    return ConvertSettings(ChatFormat.from_tokenizer(tokenizer), 50)  # SLAM-Omni's rate
 
 
 WAYS = {f.__name__: f for f in (plain, careful, tokenizer_only, voxtwist)}

@@ -37,7 +37,7 @@ def main() -> None:
 
     model = random_model()
     voice = Prompt.built_in(torch.randn(1, 192), 80)
-    tokens = torch.randint(4096, (seconds * 50,))
+    tokens = torch.randint(4096, (seconds * model.flow.token_rate,))
     limit = matmul_speed()
     model.decode(tokens, voice)  # first calls allocate
 
@@ -104,7 +104,7 @@ def print_components(
     with FlopCounterMode(display=False) as counter:
         model.decode(tokens, voice)
     counts = counter.get_flop_counts()
-    duration = len(tokens) / 50
+    duration = len(tokens) / model.flow.token_rate
     runs = []
     for _ in range(repeats):
         with stopwatch(model) as spent:
@@ -127,16 +127,17 @@ def print_components(
 def print_prompt_and_batch(
     model: CosyVoice, tokens: torch.Tensor, voice: Prompt, alone: float, repeats: int
 ) -> None:
-    n_prompt = int(PROMPT_SECONDS * 50)
+    rate = model.flow.token_rate
+    n_prompt = int(PROMPT_SECONDS * rate)
     prompt_mel = torch.randn(1, model.flow.frames(n_prompt), 80)
     prompt = Prompt(voice.speaker, tokens[None, :n_prompt], prompt_mel)
-    prompted = cpu_seconds(lambda: model.decode(tokens, prompt), repeats) / (len(tokens) / 50)
+    prompted = cpu_seconds(lambda: model.decode(tokens, prompt), repeats) / (len(tokens) / rate)
     many = [tokens.roll(i) for i in range(BATCH)]
     lengths = [len(tokens) * (BATCH - i) // BATCH for i in range(BATCH)]
     ragged = [row[:length] for row, length in zip(many, lengths, strict=True)]
 
     def per_second(batch_size: int, utterances: list[torch.Tensor]) -> float:
-        audio = sum(len(row) for row in utterances) / 50
+        audio = sum(len(row) for row in utterances) / rate
         run = model.decode_many
         return cpu_seconds(lambda: list(run(utterances, voice, batch_size=batch_size)), 1) / audio
 
@@ -186,7 +187,7 @@ def print_options(
             run()
         cost, mel = cpu_seconds(run, repeats), run()
         error = ((mel - reference).square().mean() / reference.square().mean()).sqrt().item()
-        print(f"| {name} | {cost / (len(tokens) / 50):.2f} | {error:.1e} |")
+        print(f"| {name} | {cost / (len(tokens) / model.flow.token_rate):.2f} | {error:.1e} |")
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ from transformers import LlamaConfig, Qwen3Config
 
 from voxtwist import params
 from voxtwist.params import Params
-from voxtwist.scale.estimate import VOICE_ASSISTANT, sample_flops
-from voxtwist.scale.model_size import model_size
-from voxtwist.scale.probe import _step_seconds, measure_products
+from voxtwist.preflight.estimate import sample_flops, voice_assistant
+from voxtwist.preflight.model_size import model_size
+from voxtwist.preflight.probe import _step_seconds, measure_products
 
 TOKENS = 834  # one average sample
 SHAPES = {
@@ -66,9 +66,10 @@ def main() -> None:
                 config.save_pretrained(folder)
                 settings = settings_for(Path(folder), freeze)
                 size = model_size(settings)
-                work = sample_flops(size, VOICE_ASSISTANT, settings.train)
+                data = voice_assistant(settings.codec.frame_rate_hz)
+                work = sample_flops(size, data, settings.train)
                 speed = measure_products(size, TOKENS, "fp32", seconds / 5)
-                step, _ = _step_seconds(settings, VOICE_ASSISTANT, None, TOKENS, seconds)
+                step, _ = _step_seconds(settings, data, None, TOKENS, seconds)
             reached.append(work / step / speed)
             print(
                 f"| {name} | {freeze} | {speed / 1e9:.0f} | {work / 1e9:.0f} | {step:.2f} | "

@@ -70,9 +70,9 @@ def measure(folder: Path) -> list[dict[str, float]]:
     from voxtwist import params
     from voxtwist.sweep.job import Paths
     from voxtwist.sweep.run import make_job, prepare
+    from voxtwist.sweep.runs import parent_run
     from voxtwist.sweep.space import Space
     from voxtwist.sweep.study import open_storage, open_study
-    from voxtwist.sweep.tracked import parent_run
     from voxtwist.sweep.trial import Trials
     from voxtwist.sweep.worker import next_trial
 

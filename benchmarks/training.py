@@ -26,12 +26,12 @@ from torch.nn.functional import cross_entropy
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from voxtwist import params
-from voxtwist.data.packing import pack, utilisation
 from voxtwist.model.embedding import split_tables
 from voxtwist.model.freezing import freeze
 from voxtwist.model.loss import CHUNK, speech_and_text_loss
 from voxtwist.training.batches import Batch
 from voxtwist.training.optimizer import build_optimizer
+from voxtwist.training.packing import pack, utilisation
 from voxtwist.training.spoken_model import SpokenModel
 
 TEXT, ROWS, CODES = 151_673, 155_776, 4096

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from voxtwist import params
-from voxtwist.cli.errors import one_line_errors
 from voxtwist.model.base import fetch_base
+from voxtwist.terminal import one_line_errors
 
 with one_line_errors():
     base = params.load().base

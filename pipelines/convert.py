@@ -4,23 +4,15 @@ import os
 from pathlib import Path
 
 from voxtwist import params
-from voxtwist.cli.data import progress_bar
-from voxtwist.cli.errors import one_line_errors
-from voxtwist.data.convert import convert
-from voxtwist.data.part import ConvertSettings
-from voxtwist.data.report import report_conversion
-from voxtwist.vocabulary import ChatFormat, load_extended_tokenizer
-
-OUTPUT = Path("data/sft/all.jsonl")
+from voxtwist.stages.convert import convert_stage
+from voxtwist.terminal import one_line_errors
 
 with one_line_errors():
-    settings = params.load()
-    data = settings.data
-    tokenizer = load_extended_tokenizer("checkpoints/base", settings.codec.n_codes, data.format)
-    convert_settings = ConvertSettings(ChatFormat.from_tokenizer(tokenizer), data.max_length)
-    work = Path(os.environ.get("DVC_ROOT", ".")) / ".scratch" / "convert"
-    with progress_bar("Converting rows", None) as advance:
-        counts = convert(
-            data.raw, OUTPUT, convert_settings, data.workers, work=work, progress=advance
-        )
-    report_conversion(counts, OUTPUT, Path("metrics/convert.json"), Path("plots/convert"))
+    convert_stage(
+        params.load(),
+        base="checkpoints/base",
+        output=Path("data/sft/all.jsonl"),
+        work=Path(os.environ.get("DVC_ROOT", ".")) / ".scratch" / "convert",
+        report=Path("metrics/convert.json"),
+        plots=Path("plots/convert"),
+    )

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from voxtwist import params
-from voxtwist.cli.errors import one_line_errors
-from voxtwist.evaluation.tracked import speech_stage
 from voxtwist.files import write_json
+from voxtwist.stages.evaluate_speech import speech_stage
+from voxtwist.terminal import one_line_errors
 
 with one_line_errors():
     metrics = speech_stage(

@@ -4,23 +4,22 @@ import argparse
 from pathlib import Path
 
 from voxtwist import params
-from voxtwist.cli.errors import one_line_errors
-from voxtwist.evaluation.tracked import log_text, text_comparison, text_stage
 from voxtwist.files import write_json
+from voxtwist.stages.evaluate_text import text_stage
+from voxtwist.terminal import one_line_errors
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("checkpoint", help="of checkpoints/")
 parser.add_argument("--after", nargs=2, metavar=("BEFORE", "BASE"), help="what to compare it with")
 asked = parser.parse_args()
-output = Path("samples") / f"text_{asked.checkpoint}"
 
 with one_line_errors():
-    settings = params.load()
-    checkpoint, train = Path("checkpoints") / asked.checkpoint, Path("data/splits/train.jsonl")
-    metrics = text_stage(settings, checkpoint, train, output)
-    if asked.after:
-        before, base = (Path("samples") / f"text_{name}" for name in asked.after)
-        metrics["comparison"] = text_comparison(settings, before, output)
-        metrics["comparison_to_base"] = text_comparison(settings, base, output)
-        log_text(Path(), settings, metrics, output)
+    metrics = text_stage(
+        Path(),
+        params.load(),
+        Path("checkpoints") / asked.checkpoint,
+        Path("data/splits/train.jsonl"),
+        Path("samples") / f"text_{asked.checkpoint}",
+        *(Path("samples") / f"text_{name}" for name in asked.after or ()),
+    )
     write_json(metrics, Path("metrics") / f"text_{asked.checkpoint}.json")

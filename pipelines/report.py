@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from voxtwist import params
-from voxtwist.cli.errors import one_line_errors
-from voxtwist.evaluation.report_stage import report_stage
+from voxtwist.stages.report import report_stage
+from voxtwist.terminal import one_line_errors
 
 with one_line_errors():
     report_stage(

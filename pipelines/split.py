@@ -1,12 +1,11 @@
 """Stage `split`: samples are held out for evaluation."""
 
-import json
 from pathlib import Path
 
 from voxtwist import params
-from voxtwist.cli.data import progress_bar
-from voxtwist.cli.errors import one_line_errors
 from voxtwist.data.split import split
+from voxtwist.files import write_json
+from voxtwist.terminal import one_line_errors, progress_bar
 
 with one_line_errors():
     data = params.load().data
@@ -19,6 +18,4 @@ with one_line_errors():
             data.group_by,
             advance,
         )
-    metrics = Path("metrics/split.json")
-    metrics.parent.mkdir(exist_ok=True)
-    metrics.write_text(json.dumps(report, indent=2) + "\n")
+    write_json(report, Path("metrics/split.json"))

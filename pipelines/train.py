@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from voxtwist import params
-from voxtwist.cli.errors import one_line_errors
+from voxtwist.stages.train import train_stage
+from voxtwist.terminal import one_line_errors
 from voxtwist.training.launch import launch_as_asked
-from voxtwist.training.tracked import train_tracked
 
 launch_as_asked()
 with one_line_errors():
-    train_tracked(
+    train_stage(
         params.load(),
         root=Path(),
         start=Path("checkpoints/twist"),

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from voxtwist import params
-from voxtwist.cli.errors import one_line_errors
 from voxtwist.files import write_json
 from voxtwist.model.twist import twist_checkpoint
+from voxtwist.terminal import one_line_errors
 
 with one_line_errors():
     settings = params.load()

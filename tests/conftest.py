@@ -73,7 +73,9 @@ def tiny_base(smollm2_tokenizer: PreTrainedTokenizerFast, tmp_path_factory) -> P
 def tiny_twist(tiny_base: Path) -> Path:
     """`tiny_base` with 32 speech codes, format v1.1."""
     folder = tiny_base.parent / "twist"
-    codec = params.Codec(name="kmeans", n_codes=32, path="unused", speaker=None, prompt_audio=None)
+    codec = params.Codec(
+        name="kmeans", n_codes=32, frame_rate_hz=50, path="unused", speaker=None, prompt_audio=None
+    )
     settings = params.Twist(init="mean+std", noise=1.0, pad_to_multiple_of=128)
     twist_checkpoint(tiny_base, folder, codec, "v1.1", settings, seed=0)
     return folder

@@ -7,10 +7,10 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 
-def write_front_end(folder: Path) -> None:
+def write_front_end(folder: Path, token_rate: int = 50) -> None:
     """The two models that listen to a recording, under their published names."""
     onnx.save(_campplus(), folder / "campplus.onnx")
-    onnx.save(_speech_tokenizer(), folder / "speech_tokenizer_v1.onnx")
+    onnx.save(_speech_tokenizer(100 // token_rate), folder / "speech_tokenizer_v1.onnx")
 
 
 def _model(nodes: list, inputs: list, outputs: list, constants: dict) -> onnx.ModelProto:
@@ -34,8 +34,8 @@ def _campplus() -> onnx.ModelProto:
     )
 
 
-def _speech_tokenizer() -> onnx.ModelProto:
-    """mel (1, 128, T) and T -> (1, T / 2): the loudest bin of every second frame.
+def _speech_tokenizer(step: int) -> onnx.ModelProto:
+    """mel (1, 128, T) and T -> (1, T / step): the loudest bin of every `step`th frame.
 
     Like the real model, it refuses more than 3,000 frames (30 s): its positions end there.
     """
@@ -56,7 +56,7 @@ def _speech_tokenizer() -> onnx.ModelProto:
         {
             "start": np.array([0]),
             "axis": np.array([2]),
-            "step": np.array([2]),
-            "positions": np.zeros(1500, np.float32),
+            "step": np.array([step]),
+            "positions": np.zeros(3000 // step, np.float32),
         },
     )

@@ -106,7 +106,7 @@ def test_slam_omni_is_the_original_experiment(project: Path):
     laid = params.load(file).model_dump()
     original = {
         "base": {"model": "Qwen/Qwen3-0.6B"},
-        "codec": {"name": "cosyvoice", "n_codes": 4096},
+        "codec": {"name": "cosyvoice", "n_codes": 4096, "frame_rate_hz": 50},
         "data": {"format": "v1.1", "eval_ratio": 0.15, "split_seed": 42},
         "train": {
             "epochs": 1, "learning_rate": 1e-4, "batch_tokens": 16_384, "log_steps": 10,

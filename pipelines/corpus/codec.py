@@ -3,14 +3,10 @@
 from pathlib import Path
 
 from voxtwist import params
-from voxtwist.cli.errors import one_line_errors
-from voxtwist.corpus.codec import fit_codec, measure_round_trip
 from voxtwist.files import write_json
+from voxtwist.stages.corpus import codec_stage
+from voxtwist.terminal import one_line_errors
 
 with one_line_errors():
-    settings = params.load()
-    codec = fit_codec(
-        settings.corpus, settings.codec.n_codes, settings.seed, Path("data/codec/kmeans")
-    )
-    metrics = measure_round_trip(codec, settings.corpus, settings.seed, Path("samples/codec"))
+    metrics = codec_stage(params.load(), Path("data/codec/kmeans"), Path("samples/codec"))
     write_json(metrics, Path("metrics/codec.json"))

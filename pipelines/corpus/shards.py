@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from voxtwist import params
-from voxtwist.cli.errors import one_line_errors
 from voxtwist.codec.kmeans import KMeansCodec
 from voxtwist.corpus.shards import build_shards
+from voxtwist.terminal import one_line_errors
 
 with one_line_errors():
     settings = params.load()

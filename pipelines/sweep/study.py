@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 
 from voxtwist import params
-from voxtwist.cli.errors import one_line_errors
 from voxtwist.sweep.job import Outputs, Paths
 from voxtwist.sweep.run import run_sweep
+from voxtwist.terminal import one_line_errors
 
 with one_line_errors():
     run_sweep(

@@ -17,6 +17,11 @@ from pydantic import (
 
 from voxtwist.errors import VoxtwistError
 
+CodecName = Literal["kmeans", "cosyvoice"]
+Format = Literal["v1", "v1.1"]
+Column = Literal["question", "answer"]
+Alias = Literal["champion", "challenger"]
+
 Ratio = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 
@@ -41,8 +46,9 @@ class Base(Settings):
 
 
 class Codec(Settings):
-    name: Literal["kmeans", "cosyvoice"]
+    name: CodecName
     n_codes: Annotated[int, Field(ge=2)]
+    frame_rate_hz: PositiveInt
     path: str
     speaker: str | None
     prompt_audio: str | None
@@ -50,11 +56,11 @@ class Codec(Settings):
 
 class Data(Settings):
     raw: str
-    format: Literal["v1", "v1.1"]
+    format: Format
     max_length: PositiveInt | None
     eval_ratio: Annotated[float, Field(gt=0, lt=1)]
     split_seed: int
-    group_by: list[Literal["question", "answer"]]
+    group_by: list[Column]
     workers: PositiveInt
 
 
@@ -181,7 +187,7 @@ class Promotion(Settings):
     alpha: Annotated[float, Field(gt=0, lt=0.5)]
     min_well_formed: Ratio
     max_runaway: Ratio
-    no_overlap: list[Literal["question", "answer"]]
+    no_overlap: list[Column]
     bootstrap: PositiveInt
 
 

@@ -49,5 +49,17 @@ def full_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def slow_dir(full_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same at 25 tokens per second, as CosyVoice-300M-25Hz."""
+    folder = shutil.copytree(full_dir, tmp_path_factory.mktemp("cosyvoice-25hz") / "model")
+    text = (folder / "cosyvoice.yaml").read_text(encoding="utf-8")
+    assert "input_frame_rate: 50" in text
+    text = text.replace("input_frame_rate: 50", "input_frame_rate: 25")
+    (folder / "cosyvoice.yaml").write_text(text, encoding="utf-8")
+    write_front_end(folder, token_rate=25)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def cosyvoice(full_dir: Path) -> CosyVoice:
     return CosyVoice.load(full_dir)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voxtwist.codec.files import read_speech_tokens, write_speech_tokens
+from voxtwist.codec.origin import Origin
 from voxtwist.errors import VoxtwistError
 
 CODEC = SimpleNamespace(name="kmeans", frame_rate_hz=50, vocab_size=4096)
@@ -20,7 +21,7 @@ def test_written_files_read_back(tmp_path_factory, utterances):
     write_speech_tokens(path, [np.array(u) for u in utterances], CODEC)
     read = read_speech_tokens(path)
     assert [u.codes.tolist() for u in read] == utterances
-    assert {u.codec for u in read} == {"kmeans"}
+    assert {u.origin for u in read} == {Origin("kmeans", 50, 4096)}
 
 
 def test_written_object_says_whose_codes_it_holds(tmp_path):
@@ -44,7 +45,7 @@ def test_both_forms_of_json(tmp_path, text):
     path.write_text(text)
     (utterance,) = read_speech_tokens(path)
     assert utterance.codes.tolist() == [3, 1]
-    assert utterance.codec is None
+    assert utterance.origin == Origin()
 
 
 @pytest.mark.parametrize(
@@ -56,6 +57,10 @@ def test_both_forms_of_json(tmp_path, text):
         "[[1]]",
         '{"tokens": [1]}',
         '{"codec": 3, "speech_tokens": [1]}',
+        '{"frame_rate_hz": "50", "speech_tokens": [1]}',
+        '{"frame_rate_hz": 0, "speech_tokens": [1]}',
+        '{"frame_rate_hz": 12.5, "speech_tokens": [1]}',
+        '{"vocab_size": true, "speech_tokens": [1]}',
         "[18446744073709551615]",
         "[1,",
     ],
@@ -79,7 +84,9 @@ json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: (
         st.lists(inner, max_size=4)
-        | st.dictionaries(st.sampled_from(["speech_tokens", "codec", "x"]), inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["speech_tokens", "codec", "frame_rate_hz", "x"]), inner, max_size=3
+        )
     ),
 )
 

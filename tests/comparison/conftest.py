@@ -11,8 +11,8 @@ from selenium import webdriver
 
 from voxtwist.codec.audio import write_audio
 from voxtwist.comparison.sides import Side, load_side
-from voxtwist.evaluation.utterance import Utterance
-from voxtwist.evaluation.wer import word_errors
+from voxtwist.evaluation.speech.utterance import Utterance
+from voxtwist.evaluation.speech.wer import word_errors
 from voxtwist.params import Promotion
 from voxtwist.tracking.lineage import Commit, Lineage
 from voxtwist.tracking.runs import training_run

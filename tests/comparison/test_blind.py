@@ -11,11 +11,12 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
-from voxtwist.comparison.blind import Key, key_path, read_key, write_blind
-from voxtwist.comparison.server import VoteServer
+from voxtwist.comparison.server import vote_server
 from voxtwist.comparison.sides import Side
 from voxtwist.comparison.votes import Vote, add_votes, count, read_votes
 from voxtwist.errors import VoxtwistError
+from voxtwist.pages.blind import Key, key_path, read_key, write_blind
+from voxtwist.web import LocalServer
 
 
 @pytest.fixture
@@ -24,12 +25,23 @@ def page(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def server(page: Path, sides: list[Side]) -> Iterator[VoteServer]:
-    key = write_blind(page, sides, seed=0, served=True)
-    with VoteServer(page, key, page.with_suffix(".votes.jsonl"), 0) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield server
-        server.shutdown()
+def key(page: Path, sides: list[Side]) -> Key:
+    return write_blind(page, sides, seed=0, served=True)
+
+
+@pytest.fixture
+def stored(page: Path) -> Path:
+    return page.with_suffix(".votes.jsonl")
+
+
+@pytest.fixture
+def server(page: Path, key: Key, stored: Path) -> Iterator[LocalServer]:
+    server = vote_server(page, key, stored, 0)
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
 
 
 def choose(browser: webdriver.Chrome, question: str, choice: str) -> None:
@@ -67,7 +79,9 @@ def test_only_two_models_are_compared_blindly(page: Path, sides: list[Side]) -> 
             write_blind(page, some, seed=0)
 
 
-def test_a_served_vote_is_stored(server: VoteServer, browser: webdriver.Chrome) -> None:
+def test_a_served_vote_is_stored(
+    server: LocalServer, key: Key, stored: Path, browser: webdriver.Chrome
+) -> None:
     browser.get(server.address)
     browser.find_element(By.ID, "listener").send_keys("Ada")
     choose(browser, "q002", "B")
@@ -75,8 +89,8 @@ def test_a_served_vote_is_stored(server: VoteServer, browser: webdriver.Chrome) 
     assert status(browser) == "1 of 6 answered, stored"
     choose(browser, "q002", "A")
     choose(browser, "q005", "even")
-    WebDriverWait(browser, 60).until(lambda _: len(server.votes.read_text().splitlines()) == 3)
-    votes = {vote.question: vote for vote in read_votes([server.votes], server.key)}
+    WebDriverWait(browser, 60).until(lambda _: len(stored.read_text().splitlines()) == 3)
+    votes = {vote.question: vote for vote in read_votes([stored], key)}
     assert {name: vote.choice for name, vote in votes.items()} == {"q002": "A", "q005": "even"}
     assert {vote.listener for vote in votes.values()} == {"Ada"}
 
@@ -85,7 +99,7 @@ def test_a_served_vote_is_stored(server: VoteServer, browser: webdriver.Chrome) 
     assert browser.find_element(By.CSS_SELECTOR, "[name=q002][value=A]").is_selected()
 
 
-def test_it_plays_one_answer_at_a_time(server: VoteServer, browser: webdriver.Chrome) -> None:
+def test_it_plays_one_answer_at_a_time(server: LocalServer, browser: webdriver.Chrome) -> None:
     browser.get(server.address)
     players = "const [first, second] = document.querySelectorAll('audio');"
     for name in ("first", "second"):
@@ -126,19 +140,21 @@ def test_without_a_server_votes_are_kept_and_downloaded(
         ({"listener": "x" * 201}, {}, 400),
         ({"more": "fields"}, {}, 400),
         ({}, {"Host": "evil.example:80"}, 403),
-        ({}, {"Content-Type": "text/plain"}, 400),
+        ({}, {"Content-Type": "text/plain"}, 415),
     ],
 )
-def test_the_server_takes_only_votes_on_its_page(server, changes, headers, code) -> None:
+def test_the_server_takes_only_votes_on_its_page(
+    server, key, stored, changes, headers, code
+) -> None:
     vote = {
-        "comparison": server.key.comparison, "listener": "Ada", "question": "q001",
+        "comparison": key.comparison, "listener": "Ada", "question": "q001",
         "choice": "A", "at": "now",
     }  # fmt: skip
     answer = requests.post(
         f"{server.address}votes", json=vote | changes, headers=headers, timeout=60
     )
     assert answer.status_code == code
-    assert server.votes.exists() == (code == 204)
+    assert stored.exists() == (code == 204)
 
 
 def test_votes_are_counted_by_question(page: Path, sides: list[Side], run_ids: list[str]) -> None:

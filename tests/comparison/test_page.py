@@ -7,9 +7,9 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.support.wait import WebDriverWait
 
-from voxtwist.comparison.page import write_comparison
 from voxtwist.comparison.sides import Side, load_side
 from voxtwist.errors import VoxtwistError
+from voxtwist.pages.comparison import write_comparison
 
 from .conftest import SETTINGS
 

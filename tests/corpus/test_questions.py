@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from voxtwist.corpus.everyday import everyday, normalise
+from voxtwist.corpus.everyday import everyday, trivia_questions
 from voxtwist.corpus.numbers import cardinal, numbers, ordinal
+from voxtwist.data.groups import normalise
 from voxtwist.errors import VoxtwistError
-from voxtwist.evaluation.trivia import trivia_questions
 
 WORDS = {cardinal(n): n for n in range(100)}
 ORDINALS = {ordinal(n): n for n in range(1, 32)}

@@ -24,7 +24,7 @@ def chat(tokenizer):
 
 @pytest.fixture(scope="session")
 def settings(chat):
-    return ConvertSettings(chat)
+    return ConvertSettings(chat, 50)
 
 
 @pytest.fixture

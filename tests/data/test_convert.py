@@ -6,6 +6,7 @@ import pickle
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,10 @@ import pytest
 
 from voxtwist.data import convert as module
 from voxtwist.data.convert import convert, convert_parts, merge, plan_conversion, work_folder
+from voxtwist.data.files import rows_path
 from voxtwist.data.part import ConvertSettings
 from voxtwist.data.raw import RAW_SCHEMA, SPEECH_COLUMN
+from voxtwist.data.stats import measure_rows
 from voxtwist.errors import VoxtwistError
 from voxtwist.vocabulary import ChatFormat, extend_tokenizer
 
@@ -54,7 +57,7 @@ def plain_line(tokenizer, fmt, question, answer, codes):
 def test_bytes_are_those_of_the_plain_way(request, base, fmt, raw_folder, tmp_path):
     tokenizer = extend_tokenizer(request.getfixturevalue(base), N_CODES, fmt)
     output = tmp_path / "out" / "all.jsonl"
-    counts = convert(raw_folder, output, ConvertSettings(ChatFormat.from_tokenizer(tokenizer)))
+    counts = convert(raw_folder, output, ConvertSettings(ChatFormat.from_tokenizer(tokenizer), 50))
     raw = pq.read_table(raw_folder).to_pylist()
     expected = [
         plain_line(tokenizer, fmt, row["question"], row["answer"], row[SPEECH_COLUMN])
@@ -98,7 +101,7 @@ def test_rejected_rows_are_kept_with_reasons(chat, raw_rows, write_shard, tmp_pa
     bad[-1]["answer"] = "so many words that the speech may be long " * 3
     write_shard(tmp_path / "shard.parquet", [rows[0], *bad, rows[2]])
     output = tmp_path / "all.jsonl"
-    settings = ConvertSettings(chat, max_length=500)
+    settings = ConvertSettings(chat, 50, max_length=500)
     counts = convert(tmp_path / "shard.parquet", output, settings)
     rejected = [json.loads(line) for line in (tmp_path / "rejected.jsonl").open()]
     assert counts.rows_in == 2 + len(BAD) == counts.rows_out + len(rejected)
@@ -117,14 +120,16 @@ def test_rejected_rows_are_kept_with_reasons(chat, raw_rows, write_shard, tmp_pa
 
 
 def test_long_samples_are_rejected_or_kept_but_never_cut(chat, raw_folder, tmp_path):
-    convert(raw_folder, tmp_path / "whole.jsonl", ConvertSettings(chat))
-    keep = ConvertSettings(chat, max_length=100, too_long="keep")
+    convert(raw_folder, tmp_path / "whole.jsonl", ConvertSettings(chat, 50))
+    keep = ConvertSettings(chat, 50, max_length=100, too_long="keep")
     convert(raw_folder, tmp_path / "kept.jsonl", keep)
     assert (tmp_path / "kept.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
     lines = (tmp_path / "whole.jsonl").read_text().splitlines()
     lengths = [len(json.loads(line)["input_ids"]) for line in lines]
     limit = int(np.median(lengths))
-    counts = convert(raw_folder, tmp_path / "some.jsonl", ConvertSettings(chat, max_length=limit))
+    counts = convert(
+        raw_folder, tmp_path / "some.jsonl", ConvertSettings(chat, 50, max_length=limit)
+    )
     fitting = [line for line, n in zip(lines, lengths, strict=True) if n <= limit]
     assert 0 < len(fitting) < len(lines)
     assert (tmp_path / "some.jsonl").read_text().splitlines() == fitting
@@ -216,7 +221,7 @@ def test_a_killed_run_goes_on_where_it_was(settings, raw_folder, tmp_path, monke
 def test_changed_shards_and_settings_take_up_no_old_parts(settings, raw_folder, tmp_path, chat):
     folders = {plan_conversion(raw_folder, settings, tmp_path / "work").folder}
     folders.add(plan_conversion(raw_folder, settings, tmp_path / "work", 7).folder)
-    other = ConvertSettings(chat, max_length=90)
+    other = ConvertSettings(chat, 50, max_length=90)
     folders.add(plan_conversion(raw_folder, other, tmp_path / "work").folder)
     shard = raw_folder / "train-00001-of-00004.parquet"
     os.utime(shard, ns=(0, 0))
@@ -269,3 +274,40 @@ def test_ray_gives_the_same_bytes(settings, raw_folder, tmp_path):
     finally:
         ray.shutdown()
     assert (tmp_path / "all.jsonl").read_bytes() == (tmp_path / "reference.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("rate", [50, 25])
+def test_rejection_bounds_are_seconds_whatever_the_frame_rate(
+    rate, settings, raw_rows, write_shard, tmp_path
+):
+    """10 characters may take from 0.2 s to 12 s."""
+    allowed = [0.2, 12.0]
+    seconds = [0.2 - 1 / rate, *allowed, 12.0 + 1 / rate]
+    rows = [
+        row | {"answer": "ten chars.", SPEECH_COLUMN: [1] * round(length * rate)}
+        for row, length in zip(raw_rows(4), seconds, strict=True)
+    ]
+    write_shard(tmp_path / "shard.parquet", rows)
+    output = tmp_path / "all.jsonl"
+    counts = convert(tmp_path / "shard.parquet", output, replace(settings, frame_rate_hz=rate))
+    assert counts.rejected == {
+        "too little speech for its text": 1,
+        "too much speech for its text": 1,
+    }
+    assert measure_rows(rows_path(output))["seconds"].tolist() == allowed
+
+
+def test_a_damaged_frame_rate_is_named(settings, raw_rows, write_shard, tmp_path):
+    schema = RAW_SCHEMA.with_metadata({"frame_rate_hz": "fast"})
+    shard = write_shard(tmp_path / "shard.parquet", raw_rows(1), schema)
+    with pytest.raises(VoxtwistError, match=r"shard\.parquet: frame_rate_hz must be .*'fast'"):
+        convert(shard, tmp_path / "all.jsonl", settings)
+
+
+def test_rows_of_an_older_version_are_converted_again(tmp_path, settings, raw_folder):
+    output = tmp_path / "all.jsonl"
+    convert(raw_folder, output, settings)
+    rows = rows_path(output)
+    pq.write_table(pq.read_table(rows).replace_schema_metadata(None), rows)
+    with pytest.raises(VoxtwistError, match="does not say its codec's frame rate: run convert"):
+        measure_rows(rows)

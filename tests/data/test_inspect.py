@@ -35,7 +35,7 @@ def sample(converted):
 def test_raw_counts_and_statistics(raw_folder, raw_rows, write_shard):
     bad = [row | {"answer": ""} for row in raw_rows(2, start=90)]
     write_shard(raw_folder / "train-00004-of-00004.parquet", bad)
-    result = run("raw", raw_folder, "--json", "--codes", N_CODES)
+    result = run("raw", raw_folder, "--json", "--codes", N_CODES, "--frame-rate", 50)
     report = json.loads(result.stdout)
     assert (report["files"], report["rows"], report["usable"]) == (5, 18, 16)
     assert report["rejected"] == {"empty answer": 2}
@@ -43,7 +43,7 @@ def test_raw_counts_and_statistics(raw_folder, raw_rows, write_shard):
     assert report["preview"][0]["question"] == "What is 0 plus 0?"
     seconds = [len(row[SPEECH_COLUMN]) / 50 for row in raw_rows(5)]
     assert report["statistics"]["seconds"]["min"] == min(seconds)
-    shown = run("raw", raw_folder, "--codes", N_CODES).stdout
+    shown = run("raw", raw_folder, "--codes", N_CODES, "--frame-rate", 50).stdout
     assert "rejected: empty answer" in shown and "characters per second" in shown
 
 

@@ -1,14 +1,18 @@
 """A user's recordings become a raw shard that converts like any other."""
 
 import json
+import re
+from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 
 from voxtwist.codec.base import SpeechCodec
 from voxtwist.data.convert import convert
 from voxtwist.data.raw import read_batches
+from voxtwist.data.stats import measure_rows
 from voxtwist.data.tokenize_audio import tokenize_folder
 from voxtwist.errors import VoxtwistError
 
@@ -22,7 +26,8 @@ class LoudnessCodec:
     vocab_size = 64
 
     def encode(self, waveform, rate):
-        frames = waveform[: len(waveform) // (rate // 50) * (rate // 50)].reshape(-1, rate // 50)
+        frame = rate // self.frame_rate_hz
+        frames = waveform[: len(waveform) // frame * frame].reshape(-1, frame)
         return (np.abs(frames).max(axis=1) * 63).astype(np.int64)
 
     def decode(self, codes):
@@ -101,9 +106,23 @@ def test_nothing_usable_is_an_error(folder, tmp_path):
         tokenize_folder(folder, tmp_path / "no.jsonl", LoudnessCodec(), tmp_path / "own.parquet")
 
 
-def test_another_frame_rate_is_refused(folder, tmp_path):
+def test_the_shard_says_whose_codes_it_holds(folder, settings, tmp_path):
     codec = LoudnessCodec()
     codec.frame_rate_hz = 25
     metadata = write_metadata(tmp_path / "metadata.jsonl", [entry("a.wav")])
-    with pytest.raises(VoxtwistError, match="25 codes a second; the raw schema has 50"):
-        tokenize_folder(folder, metadata, codec, tmp_path / "own.parquet")
+    shard = tmp_path / "own.parquet"
+    tokenize_folder(folder, metadata, codec, shard)
+    assert pq.read_schema(shard).metadata == {
+        b"codec": b"loudness", b"frame_rate_hz": b"25", b"vocab_size": b"64",
+    }  # fmt: skip
+    [batch] = read_batches(shard)
+    assert len(batch.codes) == 50  # 2 s
+
+    reason = f"{shard} says 25 codes per second, but the settings say 50 codes per second: "
+    with pytest.raises(VoxtwistError, match=re.escape(reason)):
+        convert(shard, tmp_path / "all.jsonl", settings)
+    convert(shard, tmp_path / "all.jsonl", replace(settings, frame_rate_hz=25))
+    assert measure_rows(tmp_path / "all.rows.parquet")["seconds"].tolist() == [2.0]
+    other = replace(settings, frame_rate_hz=25, codec="phones")
+    with pytest.raises(VoxtwistError, match="says loudness codes, but the settings say phones"):
+        convert(shard, tmp_path / "all.jsonl", other)

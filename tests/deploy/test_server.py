@@ -18,7 +18,7 @@ from sqlalchemy import create_engine, text
 from urllib3.util import Retry
 
 from voxtwist.tracking.lineage import Commit, Lineage
-from voxtwist.tracking.registry import register
+from voxtwist.tracking.registry import register_checkpoint
 from voxtwist.tracking.runs import training_run
 from voxtwist.tracking.store import open_store
 
@@ -166,7 +166,7 @@ def test_a_project_s_own_store_moves_with_ids_versions_and_artifacts(
         run.log_metrics({"train/loss": 1.5}, 7)
         run.log_text("hello", "speech/note.txt")
     report = tmp_path / "register.json"
-    register(store, run.id, "voxtwist", tmp_path, "checkpoints/sft", report)
+    register_checkpoint(store, run.id, "voxtwist", tmp_path, "checkpoints/sft", report)
     store.client.set_registered_model_alias("voxtwist", "champion", "1")
 
     with create_engine(cluster, isolation_level="AUTOCOMMIT").connect() as connection:

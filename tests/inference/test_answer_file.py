@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from voxtwist.errors import VoxtwistError
-from voxtwist.inference.answer_file import answer_file, read_questions
+from voxtwist.inference.answer_file import answer_file, read_question_file
 
 LINES = ['{"question": "Hi?", "id": 7}', '"And you?"', "", "{", '{"q": 1}', '{"question": " "}']
 
@@ -21,7 +21,7 @@ def lines_of(file: Path) -> list[dict]:
 def test_rows_are_answered_or_rejected_with_a_reason(speaker, generation, tmp_path):
     file, output = tmp_path / "questions.jsonl", tmp_path / "out"
     file.write_text("\n".join([*LINES, json.dumps("word " * 3000)]))
-    counts = answer_file(speaker, read_questions(file), generation(), 0, output)
+    counts = answer_file(speaker, read_question_file(file), generation(), 0, output)
     assert counts == {"answered": 2, "rejected": 4, "malformed": 0}
     rows = lines_of(output / "answers.jsonl")
     assert [(row["line"], row["question"]) for row in rows] == [(1, "Hi?"), (2, "And you?")]
@@ -37,9 +37,9 @@ def test_rows_are_answered_or_rejected_with_a_reason(speaker, generation, tmp_pa
 def test_a_file_without_rows_is_refused(tmp_path):
     (tmp_path / "none.jsonl").write_text("\n")
     with pytest.raises(VoxtwistError, match="holds no questions"):
-        read_questions(tmp_path / "none.jsonl")
+        read_question_file(tmp_path / "none.jsonl")
     with pytest.raises(VoxtwistError, match="cannot be read"):
-        read_questions(tmp_path / "missing.jsonl")
+        read_question_file(tmp_path / "missing.jsonl")
 
 
 @pytest.mark.slow

@@ -76,7 +76,7 @@ def test_what_is_streamed_is_the_answer(speaker, generation, temperature):
 
 
 def test_a_streamed_answer_is_the_batched_one(speaker, generation):
-    (batched,) = generate(speaker.model, speaker.tokenizer, ["Hi?"], generation(), 0, False)
+    (batched,) = generate(speaker.model, speaker.tokenizer, ["Hi?"], generation(), 50, 0, False)
     answer, _, _ = listen(speaker, "Hi?", generation())
     assert answer.text == batched.text
     assert answer.codes.tolist() == batched.codes.tolist()
@@ -196,7 +196,7 @@ def cosyvoice(tmp_path) -> Path:
 
 
 def test_the_voice_is_that_of_the_next_answer(settings, tiny_base, cosyvoice, project, monkeypatch):
-    codec = {"name": "cosyvoice", "n_codes": 4096, "path": str(cosyvoice)}
+    codec = {"name": "cosyvoice", "n_codes": 4096, "frame_rate_hz": 50, "path": str(cosyvoice)}
     made = settings.model_copy(update={"codec": settings.codec.model_copy(update=codec)})
     (project / "params.yaml").write_text(yaml.safe_dump(made.model_dump()))
     checkpoint = project / "checkpoints/sft"

@@ -8,9 +8,9 @@ import pytest
 
 from voxtwist.errors import VoxtwistError
 from voxtwist.inference.checkpoint import find_checkpoint
-from voxtwist.tracking.hashes import md5
-from voxtwist.tracking.registry import register
+from voxtwist.tracking.registry import register_checkpoint
 from voxtwist.tracking.store import open_store
+from voxtwist.vcs import md5
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,9 @@ def registered(tmp_path_factory) -> Path:
     store = open_store(root, "voxtwist")
     run = store.client.create_run(store.experiment_id).info.run_id
     store.client.set_tag(run, "git.commit", "c0ffee")
-    register(store, run, "voxtwist", root, "checkpoints/sft", root / "metrics/register.json")
+    register_checkpoint(
+        store, run, "voxtwist", root, "checkpoints/sft", root / "metrics/register.json"
+    )
     store.client.set_registered_model_alias("voxtwist", "champion", "1")
     return root
 

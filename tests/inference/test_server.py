@@ -46,8 +46,8 @@ def served(talker, request):
 def test_greedy_answers_are_the_local_ones(served, speaker, talker, generation):
     free = generation(constrained=False)
     there = Server.connect(f"{served.url}/", talker)
-    ours = generate(speaker.model, speaker.tokenizer, QUESTIONS, free, 0, False)
-    theirs = generate(there, speaker.tokenizer, QUESTIONS, free, 0, False)
+    ours = generate(speaker.model, speaker.tokenizer, QUESTIONS, free, 50, 0, False)
+    theirs = generate(there, speaker.tokenizer, QUESTIONS, free, 50, 0, False)
     for one, other in zip(ours, theirs, strict=True):
         assert one.text == other.text
         assert one.codes.tolist() == other.codes.tolist()
@@ -62,7 +62,7 @@ def test_sampled_answers_follow_the_seed_and_not_the_batch(served, speaker, talk
 
     def texts(seed, batch_size):
         free = generation(constrained=False, temperature=1.0, batch_size=batch_size, top_k=5)
-        answers = generate(there, speaker.tokenizer, QUESTIONS, free, seed, False)
+        answers = generate(there, speaker.tokenizer, QUESTIONS, free, 50, seed, False)
         return [answer.text for answer in answers]
 
     assert texts(1, 1) == texts(1, 4) != texts(5, 1)
@@ -103,7 +103,7 @@ def test_the_wrong_model_and_a_lost_server_are_clear_errors(speaker, talker, gen
             list(Server(other.url, "gone", 9).complete([[1]], None, generation(), 2, 0))
         there = Server(other.url, other.name, 512)
     with pytest.raises(VoxtwistError, match=r"does not answer \(ConnectionError\): start the"):
-        generate(there, speaker.tokenizer, QUESTIONS, generation(constrained=False), 0, False)
+        generate(there, speaker.tokenizer, QUESTIONS, generation(constrained=False), 50, 0, False)
 
 
 def test_the_command(project, tmp_path, monkeypatch):

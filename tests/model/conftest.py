@@ -2,6 +2,8 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
+from production_stand_ins import stand_ins
+
 
 @pytest.fixture(params=[True, False], ids=["tied", "untied"])
 def model(request) -> PreTrainedModel:

@@ -17,7 +17,7 @@ from voxtwist.codec.audio import write_audio
 from voxtwist.codec.kmeans import ContextDecoder, KMeansCodec
 from voxtwist.params import Params
 from voxtwist.tracking import lineage
-from voxtwist.tracking.registry import register
+from voxtwist.tracking.registry import register_checkpoint
 from voxtwist.tracking.runs import training_run
 from voxtwist.tracking.store import Store, open_store
 
@@ -69,7 +69,7 @@ class Project:
             opened.log_text(lines(questions(right)), "text/questions.jsonl")
             opened.log_artifacts(self.speech(wrong_words, changes), "speech")
         report = self.folder / "metrics" / "register.json"
-        version = register(
+        version = register_checkpoint(
             self.store, opened.id, "voxtwist", self.folder, "checkpoints/sft", report, [split]
         )
         return str(version.version)

@@ -7,7 +7,7 @@ import pytest
 from voxtwist.params import Promotion
 from voxtwist.promotion.evidence import Evidence
 from voxtwist.promotion.gates import Gate, all_gates
-from voxtwist.promotion.lock import Lock
+from voxtwist.vcs import Lock
 
 SETTINGS = Promotion(
     text_metrics=["trivia/acc"], text_margin=0.05, wer_margin=0.1, alpha=0.05,

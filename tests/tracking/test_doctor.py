@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from mlflow.entities import Metric
 
-from voxtwist.tracking import liveness
+from voxtwist.tracking import runs
 from voxtwist.tracking.doctor import pipeline_checks, run_checks, store_checks
 from voxtwist.tracking.runs import training_run
 from voxtwist.tracking.store import Store
@@ -50,7 +50,7 @@ with training_run(store, "debug", params={}, lineage=lineage) as run:
     assert alive == []
     [finding] = run_checks.stale_runs(store, found)
     assert finding.wrong
-    assert f"its process {run.data.tags[liveness.PROCESS]} is gone" in finding.problem
+    assert f"its process {run.data.tags[runs.PROCESS]} is gone" in finding.problem
     mended = finding.mended()
     assert (mended.wrong, mended.done) == (False, "closed as KILLED")
     assert store.client.get_run(run.info.run_id).info.status == "KILLED"
@@ -65,13 +65,13 @@ def test_a_living_training_is_left_alone(store: Store, lineage):
 
 
 def test_another_process_of_the_same_number_is_no_sign_of_life(store: Store):
-    tags = liveness.tags() | {liveness.STARTED: str(time.time() - HOUR)}
+    tags = runs.process_tags() | {runs.STARTED: str(time.time() - HOUR)}
     run_id = started(store, **tags)
     assert stale(store) == {run_id: f"its process {os.getpid()} is gone"}
 
 
 def test_runs_of_other_hosts_are_told_by_their_silence(store: Store):
-    elsewhere = {liveness.HOST: "another", liveness.PROCESS: "1", liveness.STARTED: "0"}
+    elsewhere = {runs.HOST: "another", runs.PROCESS: "1", runs.STARTED: "0"}
     silent, speaking, young, parent = (
         started(store, minutes, **elsewhere) for minutes in (90, 90, 5, 90)
     )

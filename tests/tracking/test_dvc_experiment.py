@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from voxtwist.tracking import hashes
 from voxtwist.tracking.store import open_store
+from voxtwist.vcs import md5
 
 TRAIN = """
 from pathlib import Path
@@ -57,7 +57,7 @@ def test_an_experiment_in_a_temporary_copy_logs_into_the_project(repository: Pat
     assert [first.info.status, experiment.info.status] == ["FINISHED", "FINISHED"]
     assert first.data.tags["git.dirty"] == "false"
     assert first.data.tags["dvc.stage"] == "train"
-    assert first.data.tags["md5.split"] == hashes.md5(repository / "split.jsonl")
+    assert first.data.tags["md5.split"] == md5(repository / "split.jsonl")
     assert experiment.data.params == {"learning_rate": "0.3"}
     assert experiment.data.tags["dvc.experiment"] == "brave-owl"
     assert (repository / "run_id").read_text() == first.info.run_id

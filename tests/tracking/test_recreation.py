@@ -8,8 +8,8 @@ import yaml
 from mlflow.entities import Metric
 
 from voxtwist.errors import VoxtwistError
-from voxtwist.tracking.recreation.comparison import Tolerance, compare
-from voxtwist.tracking.recreation.settings import write_settings
+from voxtwist.tracking.recreation.comparison import Tolerance, compare_runs
+from voxtwist.tracking.recreation.worktree import write_settings
 from voxtwist.tracking.runs import flatten
 from voxtwist.tracking.store import Store
 
@@ -61,21 +61,23 @@ def test_figures_within_and_beyond_the_tolerance(store: Store):
     second = run_with(store, "2.15", eval__loss=2.1, speech__wer=0.41, train__tokens_per_second=9)
 
     def verdict(*texts: str, checkpoint=("a" * 32, "b" * 32)) -> str:
-        return compare(first, second, checkpoint, Tolerance.parse(texts)).verdict
+        return compare_runs(first, second, checkpoint, Tolerance.parse(texts)).verdict
 
     assert verdict() == "different"
     assert verdict("0.2") == "within tolerance"
     assert verdict("eval/=0.2") == "within tolerance"
     assert verdict("0.2", "eval/loss=0.01") == "different"
     assert verdict(checkpoint=("a" * 32, "a" * 32)) == "identical"
-    found = compare(first, second, (None, "b" * 32), Tolerance.parse([]))
+    found = compare_runs(first, second, (None, "b" * 32), Tolerance.parse([]))
     assert [d.metric for d in found.metrics] == ["eval/loss", "speech/wer"]
     assert found.environment == {"version.torch": ("2.14", "2.15")}
 
 
 def test_without_figures_other_bytes_are_another_model(store: Store):
     first, second = run_with(store, "2.14"), run_with(store, "2.14")
-    assert compare(first, second, (None, "b" * 32), Tolerance.parse(["9"])).verdict == "different"
+    assert (
+        compare_runs(first, second, (None, "b" * 32), Tolerance.parse(["9"])).verdict == "different"
+    )
 
 
 @pytest.mark.parametrize("text", ["much", "-1", "eval/loss=", "nan"])

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from voxtwist.tracking import registry
-from voxtwist.tracking.hashes import md5
 from voxtwist.tracking.runs import training_run
 from voxtwist.tracking.store import Store
+from voxtwist.vcs import md5
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def run_id(store: Store, lineage) -> str:
 
 
 def register(store: Store, run_id: str, root: Path):
-    return registry.register(
+    return registry.register_checkpoint(
         store, run_id, "voxtwist", root, "checkpoints/sft", root / "metrics/register.json"
     )
 

@@ -7,8 +7,8 @@ import pytest
 from dvc.repo import Repo
 
 from voxtwist.errors import VoxtwistError
-from voxtwist.tracking.hashes import md5
-from voxtwist.tracking.restore import restore
+from voxtwist.tracking.objects import restore
+from voxtwist.vcs import md5
 
 USUAL = Path("checkpoints/sft")
 

@@ -10,7 +10,14 @@ from voxtwist import params
 from voxtwist.data.index import TokenIndex
 from voxtwist.errors import VoxtwistError
 from voxtwist.model.base import load_model, load_tokenizer
-from voxtwist.training.batches import disturb_speech, plan_rows, plan_steps, read_batch, share
+from voxtwist.training.batches import (
+    disturb_speech,
+    every_row,
+    plan_rows,
+    plan_steps,
+    read_batch,
+    share,
+)
 from voxtwist.training.spoken_model import SpokenModel
 from voxtwist.vocabulary import SpeechVocabulary
 
@@ -118,3 +125,16 @@ def test_a_sample_is_disturbed_the_same_in_any_batch_and_anew_in_each_step(tiny_
 
     assert inputs([5], 3) == inputs([4, 9, 5], 3) == inputs([5, 2, 4], 3, padded=True)
     assert inputs([5], 3) != inputs([5], 4)
+
+
+def test_evaluation_draws_its_samples_by_the_seed_and_not_the_first_ones():
+    index = type("Index", (), {"lengths": np.full(1000, 10), "__len__": lambda self: 1000})()
+
+    def drawn(limit, seed):
+        return sorted(np.concatenate(every_row(index, 64, limit, seed)).tolist())
+
+    chosen = drawn(50, 1)
+    assert len(set(chosen)) == 50
+    assert chosen == drawn(50, 1) != drawn(50, 2)
+    assert 300 < np.mean(chosen) < 700
+    assert drawn(None, 1) == drawn(5000, 1) == list(range(1000))

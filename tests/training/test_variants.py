@@ -10,6 +10,7 @@ from voxtwist.data.index import TokenIndex
 from voxtwist.model.twist import twist_checkpoint
 from voxtwist.params import Codec, Twist
 from voxtwist.training.batches import read_batch
+from voxtwist.training.checkpoints import Checkpoints, NoCheckpoints
 from voxtwist.training.run import NoRun
 from voxtwist.training.state import StateFolder
 from voxtwist.training.train import Trainer
@@ -41,7 +42,9 @@ def untied_twist(tiny_base, smollm2_tokenizer, tmp_path_factory):
         LlamaConfig.from_pretrained(tiny_base, tie_word_embeddings=False)
     ).save_pretrained(folder / "base")
     smollm2_tokenizer.save_pretrained(folder / "base")
-    codec = Codec(name="kmeans", n_codes=32, path="unused", speaker=None, prompt_audio=None)
+    codec = Codec(
+        name="kmeans", n_codes=32, frame_rate_hz=50, path="unused", speaker=None, prompt_audio=None
+    )
     twist = Twist(init="mean+std", noise=1.0, pad_to_multiple_of=128)
     twist_checkpoint(folder / "base", folder / "twist", codec, "v1.1", twist, seed=0)
     return folder / "twist"
@@ -55,7 +58,9 @@ def twist(request):
 def trained(twist, splits, output, run=None, **changes: object) -> Trainer:
     settings = SETTINGS.model_copy(update=changes)
     files = (splits / f"{name}.jsonl" for name in ("train", "eval"))
-    trainer = Trainer(twist, *files, settings, 0, StateFolder(output / "states", "key"))
+    trainer = Trainer(
+        twist, *files, settings, 0, Checkpoints(StateFolder(output / "states", "key"))
+    )
     trainer.run(run or NoRun())
     trainer.write(output / "best", output / "last")
     return trainer
@@ -143,7 +148,8 @@ def test_a_step_weighs_tokens_however_they_are_dealt_into_batches(tiny_twist, sp
     for rows in ([[0, 1, 2]], [[0], [1, 2]]):
         trainer = Trainer(
             tiny_twist, *(splits / f"{name}.jsonl" for name in ("train", "eval")),
-            SETTINGS.model_copy(update={"speech_weight": 2.0, "max_grad_norm": 1e9}), 0, None,
+            SETTINGS.model_copy(update={"speech_weight": 2.0, "max_grad_norm": 1e9}), 0,
+            NoCheckpoints(),
         )  # fmt: skip
         trainer.steps = [[np.array(row) for row in rows]]
         trainer.optimizer.step = trainer.optimizer.zero_grad = lambda: None

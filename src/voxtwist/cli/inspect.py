@@ -1,4 +1,4 @@
-"""`voxtwist inspect raw` and `inspect sample`: look at data before training on it."""
+"""Panel Data: `voxtwist inspect raw` and `inspect sample`."""
 
 import dataclasses
 import json
@@ -11,6 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from voxtwist import params
+from voxtwist.cli.data import PANEL
+from voxtwist.cli.options import FrameRate, Json, NumberOfCodes, resolve_origin
+
 if TYPE_CHECKING:
     from voxtwist.data.inspect_sample import SampleView, TokenView
 
@@ -20,22 +24,24 @@ STYLES = {"text": "default", "control": "cyan", "speech": "magenta", "unknown": 
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(help="Look at raw files and at converted samples.", no_args_is_help=True)
+    group = typer.Typer(help="Look at raw files and converted samples.", no_args_is_help=True)
     group.command("raw")(raw)
     group.command("sample")(sample)
-    app.add_typer(group, name="inspect")
+    app.add_typer(group, name="inspect", rich_help_panel=PANEL)
 
 
 def raw(
-    files: Annotated[list[str], typer.Argument(help="Parquet files, folders or patterns.")],
-    codes: Annotated[int, typer.Option(help="Number of codes of the codec.")] = 4096,
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    files: Annotated[list[str], typer.Argument(help="Parquet files, folders or patterns")],
+    codes: NumberOfCodes = None,
+    frame_rate: FrameRate = None,
+    as_json: Json = False,
 ) -> None:
-    """Schema, counts, lengths and a preview of raw parquet files."""
+    """Show schema, counts, lengths and a preview of raw parquet files."""
     from voxtwist.data.inspect_raw import describe_raw
     from voxtwist.data.raw import find_shards
 
-    report = describe_raw([shard for name in files for shard in find_shards(name)], codes)
+    shards = [shard for name in files for shard in find_shards(name)]
+    report = describe_raw(shards, *resolve_origin(shards, codes, frame_rate))
     if as_json:
         typer.echo(json.dumps(report, indent=2, ensure_ascii=False))
     else:
@@ -43,21 +49,29 @@ def raw(
 
 
 def sample(
-    file: Annotated[Path, typer.Argument(help="A .jsonl of `convert` or `split`.")],
+    file: Annotated[Path, typer.Argument(help="A .jsonl of `convert` or `split`")],
     tokenizer: Annotated[
-        str, typer.Option(help="Folder or hub name of the base model, or a checkpoint's folder.")
+        str, typer.Option(help="Folder of a checkpoint, or folder or hub name of a base model")
     ] = "checkpoints/twist",
-    index: Annotated[int, typer.Option(min=0, help="Line, from 0.")] = 0,
-    format: Annotated[str | None, typer.Option(help="v1 or v1.1, for a base model.")] = None,
-    codes: Annotated[int | None, typer.Option(help="Codes of the codec, for a base model.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    index: Annotated[int, typer.Option(min=0, help="Line, from 0")] = 0,
+    format: Annotated[params.Format | None, typer.Option(help="For a base model")] = None,
+    codes: Annotated[int | None, typer.Option(help="Number of codes, for a base model")] = None,
+    frame_rate: Annotated[
+        int | None,
+        typer.Option(min=1, help="Codes per second; default: what FILE's table of rows says"),
+    ] = None,
+    as_json: Json = False,
 ) -> None:
-    """One sample token by token, and whether it is built as it should be (exit code 1 if not)."""
+    """Show one sample token by token and check its form; exit code 1 if a check fails."""
+    from voxtwist.data.files import rows_path
     from voxtwist.data.inspect_sample import describe_sample, read_line
+    from voxtwist.data.stats import read_frame_rate
     from voxtwist.vocabulary import load_extended_tokenizer
 
     line = read_line(file, index)
-    view = describe_sample(line, load_extended_tokenizer(tokenizer, codes, format))
+    rows = rows_path(file)
+    rate = frame_rate or (read_frame_rate(rows) if rows.is_file() else None)
+    view = describe_sample(line, load_extended_tokenizer(tokenizer, codes, format), rate)
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(view), indent=2, ensure_ascii=False))
     else:
@@ -75,6 +89,8 @@ def _show_raw(report: dict[str, Any], console: Console) -> None:
     counts = Table(title="Rows", title_justify="left", box=None, show_header=False)
     for name in ("files", "rows", "usable", "hours of speech"):
         counts.add_row(name, f"{report[name]:,}")
+    counts.add_row("codes of the codec", f"{report['codes']:,}")
+    counts.add_row("codes per second", f"{report['frame_rate_hz']}")
     for reason, count in report["rejected"].items():
         counts.add_row(f"rejected: {reason}", f"{count:,}", style="yellow")
     console.print(columns, "", counts, "")
@@ -112,7 +128,8 @@ def _show_sample(view: "SampleView", console: Console) -> None:
     console.print(table)
     console.print(Text(f"\nprompt   {view.prompt!r}"))
     console.print(Text(f"answer   {view.answer!r}"))
-    console.print(Text(f"speech   {view.codes} codes, {view.seconds:.2f} s\n"))
+    length = "" if view.seconds is None else f", {view.seconds:.2f} s"
+    console.print(Text(f"speech   {view.codes} codes{length}\n"))
     for check in view.checks:
         mark = ("✓", "green") if check.passed else ("✗", "bold red")
         console.print(Text.assemble(mark, f" {check.name}: {check.detail}"))

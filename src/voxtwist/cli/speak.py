@@ -1,26 +1,24 @@
-"""`voxtwist speak`: a file of speech tokens becomes audio files."""
+"""Panel Talk: `voxtwist speak`: a file of speech tokens becomes audio files."""
 
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import track
 
+from voxtwist import params
+from voxtwist.cli.talk import PANEL
 from voxtwist.errors import VoxtwistError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from voxtwist.codec.files import SpeechTokens
-
-
-class CodecName(StrEnum):
-    cosyvoice = "cosyvoice"
-    kmeans = "kmeans"
+    from voxtwist.codec.origin import Origin
 
 
 @dataclass(frozen=True)
@@ -29,11 +27,11 @@ class Speech:
 
     rate: int
     voice: str
-    waves: Iterator[tuple[int, np.ndarray]]
+    waves: Iterator["tuple[int, np.ndarray]"]
 
 
 def register(app: typer.Typer) -> None:
-    app.command("speak")(speak)
+    app.command(rich_help_panel=PANEL)(speak)
 
 
 def speak(
@@ -42,31 +40,31 @@ def speak(
         typer.Option(
             "--speech-tokens",
             "--tokens",
-            help='JSON list, {"speech_tokens": [...]}, or .jsonl with one of them a line.',
+            help='JSON list, {"speech_tokens": [...]}, or .jsonl with one of these per line',
         ),
     ],
     output: Annotated[
-        Path, typer.Option(help=".wav or .flac; of many utterances, NAME-00001.wav and so on.")
+        Path, typer.Option(help=".wav or .flac; of many utterances, NAME-00001.wav and so on")
     ],
     model_dir: Annotated[
-        Path, typer.Option(help="Folder of CosyVoice-300M(-SFT), or of the k-means codec.")
+        Path, typer.Option(help="Folder of CosyVoice-300M(-SFT), or of the k-means codec")
     ],
     prompt_audio: Annotated[
-        Path | None, typer.Option(help="Recording of the voice to speak with, 3 to 10 s.")
+        Path | None, typer.Option(help="Recording of the voice to speak with, 3 to 10 s")
     ] = None,
-    speaker: Annotated[str | None, typer.Option(help="Built-in voice of the SFT model.")] = None,
+    speaker: Annotated[str | None, typer.Option(help="Built-in voice of the SFT model")] = None,
     codec: Annotated[
-        CodecName | None, typer.Option(help="Default: what the file says, else cosyvoice.")
+        params.CodecName | None, typer.Option(help="Default: what the file says, else cosyvoice")
     ] = None,
-    speed: Annotated[float, typer.Option(help="1.3 speaks 30 % faster, at the same pitch.")] = 1.0,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same audio.")] = 0,
+    speed: Annotated[float, typer.Option(help="1.3 speaks 30 % faster, at the same pitch")] = 1.0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same audio")] = 0,
     resample: Annotated[
-        int | None, typer.Option(help="Hz to write at; default the model's own (v1: 22,050).")
+        int | None, typer.Option(help="Hz to write at; default the model's own (v1: 22,050)")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …")] = "cpu",
-    steps: Annotated[int, typer.Option(help="Euler steps; fewer are faster, less exact.")] = 10,
+    steps: Annotated[int, typer.Option(help="Euler steps; fewer are faster, less exact")] = 10,
     batch_size: Annotated[
-        int | None, typer.Option(help="Utterances at once; default 8 on a GPU, 1 on a CPU.")
+        int | None, typer.Option(help="Utterances at once; default 8 on a GPU, 1 on a CPU")
     ] = None,
 ) -> None:
     """Turn speech tokens into audio."""
@@ -80,7 +78,7 @@ def speak(
     if batch_size is not None and batch_size < 1:
         raise VoxtwistError(f"--batch-size is {batch_size}: it must be at least 1")
     utterances = read_speech_tokens(speech_tokens)
-    if _codec_of(utterances, codec) is CodecName.kmeans:
+    if _codec_of(utterances, codec) == "kmeans":
         if prompt_audio or speaker or speed != 1.0:
             raise VoxtwistError(
                 "the k-means codec has one voice and one speed: "
@@ -113,17 +111,17 @@ def speak(
     )
 
 
-def _codec_of(utterances: list["SpeechTokens"], asked: CodecName | None) -> CodecName:
+def _codec_of(utterances: list["SpeechTokens"], asked: str | None) -> str:
     for utterance in utterances:
-        wanted = asked or utterances[0].codec or CodecName.cosyvoice
-        if utterance.codec not in (None, wanted):
+        wanted = asked or utterances[0].origin.codec or "cosyvoice"
+        if utterance.origin.codec not in (None, wanted):
             raise VoxtwistError(
-                f"{utterance.where}: these are {utterance.codec} tokens, not {wanted}: "
+                f"{utterance.where}: these are {utterance.origin.codec} tokens, not {wanted}: "
                 "a codec decodes only its own"
             )
-    if wanted not in list(CodecName):
+    if wanted not in get_args(params.CodecName):
         raise VoxtwistError(f"{utterances[0].where}: unknown codec {wanted!r}: give --codec")
-    return CodecName(wanted)
+    return wanted
 
 
 def _paths(output: Path, count: int) -> list[Path]:
@@ -132,12 +130,28 @@ def _paths(output: Path, count: int) -> list[Path]:
     return [output.with_stem(f"{output.stem}-{i:05d}") for i in range(1, count + 1)]
 
 
-def _speak_kmeans(utterances: list["SpeechTokens"], model_dir: Path) -> Speech:
+def _own_codes(
+    utterances: list["SpeechTokens"], own: "Origin", model_dir: Path
+) -> "list[np.ndarray]":
+    """The utterances' codes, once all of them are known to be this codec's.
+
+    Raises:
+        VoxtwistError: a file says another codec, rate or vocabulary, or holds what is no code.
+    """
     from voxtwist.codec.files import check_codes
+
+    assert own.vocab_size is not None
+    for utterance in utterances:
+        utterance.origin.refuse_unless(own, utterance.where, f"{model_dir} has")
+    return [check_codes(u.codes, own.vocab_size, u.where) for u in utterances]
+
+
+def _speak_kmeans(utterances: list["SpeechTokens"], model_dir: Path) -> Speech:
     from voxtwist.codec.kmeans import KMeansCodec
+    from voxtwist.codec.origin import Origin
 
     codec = KMeansCodec.load(model_dir)
-    codes = [check_codes(u.codes, codec.vocab_size, u.where) for u in utterances]
+    codes = _own_codes(utterances, Origin.of(codec), model_dir)
     return Speech(codec.sample_rate, "k-means voice", codec.decode_many(codes))
 
 
@@ -154,12 +168,14 @@ def _speak_cosyvoice(
 ) -> Speech:
     from voxtwist.codec.audio import read_audio
     from voxtwist.codec.cosyvoice import CosyVoice
-    from voxtwist.codec.files import check_codes
+    from voxtwist.codec.origin import Origin
 
     if (prompt_audio is None) == (speaker is None):
         raise VoxtwistError("give one voice: --prompt-audio FILE or --speaker NAME")
     model = CosyVoice.load(model_dir, device)
-    codes = [check_codes(u.codes, model.config.flow.vocab_size, u.where) for u in utterances]
+    flow = model.config.flow
+    own = Origin("cosyvoice", flow.input_frame_rate, flow.vocab_size)
+    codes = _own_codes(utterances, own, model_dir)
     if prompt_audio:
         try:
             voice = model.prompt(*read_audio(prompt_audio))

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+from tqdm import tqdm
 
 
 @runtime_checkable
@@ -13,7 +14,7 @@ class SpeechCodec(Protocol):
     Attributes:
         name: what is written into files of codes ("kmeans", "cosyvoice").
         sample_rate: Hz of the waveforms that `decode` returns.
-        frame_rate_hz: codes per second (50).
+        frame_rate_hz: codes per second, a whole number.
         vocab_size: codes are integers in ``[0, vocab_size)``.
     """
 
@@ -37,3 +38,13 @@ class SpeechCodec(Protocol):
     def decode_many(self, utterances: Sequence[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
         """As `decode` for each: (its index, its waveform), in the order that is fastest."""
         ...
+
+
+def decode_all(codec: SpeechCodec, utterances: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Waveforms at the codec's rate; an utterance without codes has an empty one."""
+    waveforms = [np.zeros(0, np.float32)] * len(utterances)
+    audible = [i for i, codes in enumerate(utterances) if len(codes)]
+    decoded = codec.decode_many([utterances[i] for i in audible])
+    for i, waveform in tqdm(decoded, "decoding", len(audible), unit=" utterances", disable=None):
+        waveforms[audible[i]] = waveform
+    return waveforms

@@ -6,7 +6,7 @@ One utterance is a JSON list `[17, 3, ...]` or an object `{"speech_tokens": [17,
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import orjson
 from torch import Tensor
 
 from voxtwist.codec.base import SpeechCodec
+from voxtwist.codec.origin import Origin
 from voxtwist.errors import VoxtwistError
 
 
@@ -25,12 +26,12 @@ class SpeechTokens:
     Attributes:
         codes: int64 (T,), not yet checked against a vocabulary.
         where: file and line, for messages.
-        codec: the codec's name, where the file gives it.
+        origin: whose codes they are, as far as the file says.
     """
 
     codes: np.ndarray
     where: str
-    codec: str | None = None
+    origin: Origin = field(default_factory=Origin)
 
 
 def read_speech_tokens(path: Path) -> list[SpeechTokens]:
@@ -38,7 +39,8 @@ def read_speech_tokens(path: Path) -> list[SpeechTokens]:
 
     Raises:
         VoxtwistError: no such file, not JSON, no utterance, or an utterance that is not a list of
-            whole numbers from 0 up; the message names the line.
+            whole numbers from 0 up, or does not say properly whose codes it holds; the message
+            names the line.
     """
     path = Path(path)
     try:
@@ -106,11 +108,9 @@ def _parse(text: bytes, where: str) -> SpeechTokens:
         raise VoxtwistError(
             f"{where} is not JSON: {error}. One utterance a line needs a .jsonl file"
         ) from None
-    codec = None
+    origin = Origin()
     if isinstance(value, dict):
-        codec = value.get("codec")
-        if codec is not None and not isinstance(codec, str):
-            raise VoxtwistError(f"{where}: codec must be a name")
+        origin = Origin.read(value, where)
         value = value.get("speech_tokens")
     # type(), as True is an int to isinstance.
     if not isinstance(value, list) or not all(type(code) is int for code in value):
@@ -118,6 +118,6 @@ def _parse(text: bytes, where: str) -> SpeechTokens:
             f'{where}: give a list of whole numbers, or {{"speech_tokens": [...]}} with one'
         )
     try:
-        return SpeechTokens(np.array(value, np.int64), where, codec)
+        return SpeechTokens(np.array(value, np.int64), where, origin)
     except OverflowError:
         raise VoxtwistError(f"{where}: a speech token is too large to be a code") from None

@@ -13,12 +13,19 @@ def load_codec(settings: Codec, device: str = "cpu") -> SpeechCodec:
     """Load it from `codec.path`; the k-means codec is quick on a CPU, and stays there.
 
     Raises:
-        VoxtwistError: nothing is there, or its codes are not `codec.n_codes` many.
+        VoxtwistError: nothing is there, or its number or rate of codes is not that of the settings.
     """
-    codec = _load(settings, device)
+    codec = open_codec(
+        settings.name, settings.path, settings.speaker, settings.prompt_audio, device
+    )
     if codec.vocab_size != settings.n_codes:
         raise VoxtwistError(
             f"codec.n_codes is {settings.n_codes}, but {settings.path} has {codec.vocab_size} codes"
+        )
+    if codec.frame_rate_hz != settings.frame_rate_hz:
+        raise VoxtwistError(
+            f"codec.frame_rate_hz is {settings.frame_rate_hz}, but {settings.path} has "
+            f"{codec.frame_rate_hz} codes per second"
         )
     return codec
 
@@ -37,12 +44,18 @@ def load_code_vectors(settings: Codec) -> Tensor:
     return read_pt(Path(settings.path) / "flow.pt")["input_embedding.weight"].float()
 
 
-def _load(settings: Codec, device: str) -> SpeechCodec:
-    if settings.name == "kmeans":
+def open_codec(
+    name: str,
+    path: str | Path,
+    speaker: str | None = None,
+    prompt_audio: str | None = None,
+    device: str = "cpu",
+) -> SpeechCodec:
+    """A codec by its kind and folder, however many codes it has."""
+    if name == "kmeans":
         from voxtwist.codec.kmeans import KMeansCodec
 
-        return KMeansCodec.load(Path(settings.path))
+        return KMeansCodec.load(Path(path))
     from voxtwist.codec.cosyvoice.adapter import DEFAULT_SPEAKER, CosyVoiceCodec
 
-    speaker = settings.speaker or DEFAULT_SPEAKER
-    return CosyVoiceCodec(settings.path, speaker, settings.prompt_audio, device)
+    return CosyVoiceCodec(str(path), speaker or DEFAULT_SPEAKER, prompt_audio, device)

@@ -1,4 +1,4 @@
-"""The spectrograms of the k-means codec: 24 kHz, 50 codes a second, two fine frames a code."""
+"""The spectrograms of the k-means codec: 24 kHz, 50 codes per second, two fine frames per code."""
 
 import torch
 import torchaudio

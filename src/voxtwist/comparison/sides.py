@@ -1,47 +1,23 @@
 """What is compared: models, each with its answers, audio and figures, out of its MLflow run."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import orjson
 
 from voxtwist.errors import VoxtwistError
-from voxtwist.evaluation.speech import SAMPLES, as_metrics
-from voxtwist.evaluation.speech_metrics import summarise
+from voxtwist.evaluation.speech.evaluate import SAMPLES, as_metrics
+from voxtwist.evaluation.speech.figures import summarise_speech
+from voxtwist.evaluation.speech.utterance import Utterance
 from voxtwist.evaluation.statistics import mean
-from voxtwist.evaluation.text_table import pair_answers, read_questions
-from voxtwist.evaluation.utterance import Utterance
+from voxtwist.evaluation.text.table import pair_answers, read_questions
+from voxtwist.pages.comparison import Side
+from voxtwist.pages.listening import Tile
 from voxtwist.params import Promotion
-from voxtwist.tracking.artifacts import fetch
-from voxtwist.tracking.listening import Tile
 from voxtwist.tracking.registry import find_version
-from voxtwist.tracking.store import Store
+from voxtwist.tracking.store import Store, fetch
 
-Question = tuple[str, str, str]  # group, part, question
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
-
-
-@dataclass(frozen=True)
-class Side:
-    """One model.
-
-    Attributes:
-        name: as people know it: the run's name, and the version when asked for by one.
-        samples: folder of `evaluate_speech`, with samples.jsonl and FLAC files.
-        rows: of samples.jsonl, by question.
-        metrics: as of metrics/speech.json.
-        text: accuracy of each metric of `promotion.text_metrics`.
-    """
-
-    name: str
-    run_id: str
-    samples: Path
-    rows: dict[Question, dict[str, Any]]
-    metrics: dict[str, Any]
-    text: list[Tile]
 
 
 def load_side(store: Store, model: str, name: str, settings: Promotion, folder: Path) -> Side:
@@ -62,7 +38,7 @@ def load_side(store: Store, model: str, name: str, settings: Promotion, folder: 
     if samples is None or not (samples / SAMPLES).exists():
         raise VoxtwistError(f"run {run_id} has no speech/{SAMPLES}: run the stage evaluate_speech")
     rows = [orjson.loads(line) for line in (samples / SAMPLES).read_bytes().splitlines()]
-    figures = summarise([Utterance.from_row(row) for row in rows], settings.bootstrap)
+    figures = summarise_speech([Utterance.from_row(row) for row in rows], settings.bootstrap)
     title = str(store.client.get_run(run_id).info.run_name)
     return Side(
         name=f"{title} ({version.name} {version.version})" if version else title,
@@ -72,23 +48,6 @@ def load_side(store: Store, model: str, name: str, settings: Promotion, folder: 
         metrics=as_metrics(figures),
         text=_text(store, run_id, settings, folder),
     )
-
-
-def shared_questions(sides: Sequence[Side]) -> list[Question]:
-    """What every side was asked, in the first one's order.
-
-    Raises:
-        VoxtwistError: they have no question in common.
-    """
-    shared = [
-        question for question in sides[0].rows if all(question in side.rows for side in sides[1:])
-    ]
-    if not shared:
-        raise VoxtwistError(
-            "the models have no question in common: evaluate them on the same splits, with the "
-            "same seed"
-        )
-    return shared
 
 
 def _text(store: Store, run_id: str, settings: Promotion, folder: Path) -> list[Tile]:

@@ -8,8 +8,8 @@ from typing import Any, get_args
 
 from scipy.stats import binomtest
 
-from voxtwist.comparison.blind import Choice, Key
 from voxtwist.errors import VoxtwistError
+from voxtwist.pages.blind import Choice, Key
 from voxtwist.tracking.runs import resume_run
 from voxtwist.tracking.store import Store
 
@@ -31,7 +31,7 @@ class Vote:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class VoteCount:
     """Votes counted by question: each goes to the model that more listeners preferred.
 
     Attributes:
@@ -86,7 +86,7 @@ def read_votes(files: Iterable[Path], key: Key) -> list[Vote]:
     return list(latest.values())
 
 
-def count(votes: Sequence[Vote], key: Key) -> Verdict:
+def count(votes: Sequence[Vote], key: Key) -> VoteCount:
     """Count by question, as several listeners' votes on one question are not independent."""
     first, second = key.models
     leads: dict[str, int] = {}
@@ -95,7 +95,7 @@ def count(votes: Sequence[Vote], key: Key) -> Verdict:
         lead = 0 if vote.choice == "even" else 1 if runs[vote.choice] == first else -1
         leads[vote.question] = leads.get(vote.question, 0) + lead
     won, lost = (sum(sign * lead > 0 for lead in leads.values()) for sign in (1, -1))
-    return Verdict(
+    return VoteCount(
         first=first,
         second=second,
         won=won,
@@ -107,7 +107,7 @@ def count(votes: Sequence[Vote], key: Key) -> Verdict:
     )
 
 
-def add_votes(store: Store, votes: Sequence[Vote], key: Key) -> Verdict:
+def add_votes(store: Store, votes: Sequence[Vote], key: Key) -> VoteCount:
     """Log the verdict into both runs: metrics and tags below `listening`, and votes and key."""
     verdict = count(votes, key)
     record = {

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from voxtwist.data.groups import normalise
 from voxtwist.errors import VoxtwistError
 
 # Clean spoken English: letters, digits, spaces and the punctuation that a voice can read.
@@ -17,6 +18,7 @@ _ASKING = {
     "Do", "Does", "Did", "Are", "Is", "Can", "Could",
 }
 # fmt: on
+TRIVIA = "trivia"  # the topic that the text benchmark is made of
 _ANSWER_WORDS = range(3, 15)
 _QUESTION_WORDS = range(1, 21)
 
@@ -43,11 +45,6 @@ def conversations(topics: list[str] | None = None) -> list[tuple[str, str]]:
         talks = yaml.safe_load(file.read_text(encoding="utf-8"))["conversations"]
         pairs += [(_one_line(turns[0]), _one_line(turns[1])) for turns in talks if len(turns) > 1]
     return pairs
-
-
-def normalise(text: str) -> str:
-    """Lower case, letters and digits only, single spaces: what makes two questions equal."""
-    return " ".join(re.findall(r"[a-z0-9']+", text.lower()))
 
 
 def everyday(count: int, seed: int, leave_out: set[str]) -> list[tuple[str, str]]:
@@ -111,3 +108,8 @@ def _sentence(text: str) -> str:
     if text[-1] in ".!?":
         return text
     return text.rstrip(" ,-'") + ("?" if text.split()[0] in _ASKING else ".")
+
+
+def trivia_questions() -> set[str]:
+    """The normalised questions that no training corpus may hold: the text benchmark asks them."""
+    return {normalise(question) for question, _ in conversations([TRIVIA])}

@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 from rich.progress import track
 
 from voxtwist.codec.base import SpeechCodec
-from voxtwist.corpus.everyday import everyday
+from voxtwist.codec.origin import Origin
+from voxtwist.corpus.everyday import everyday, trivia_questions
 from voxtwist.corpus.numbers import numbers
 from voxtwist.corpus.voice import SAMPLE_RATE, speak
-from voxtwist.data.raw import RAW_SCHEMA
-from voxtwist.evaluation.trivia import trivia_questions
+from voxtwist.data.raw import RAW_SCHEMA, with_origin
 from voxtwist.params import Corpus
 
 # SLAM-Omni's columns in its order, those included that Voxtwist itself never reads.
@@ -36,7 +36,8 @@ def build_shards(settings: Corpus, codec: SpeechCodec, seed: int, folder: Path) 
     folder.mkdir(parents=True, exist_ok=True)
     for shard, chosen in enumerate(np.array_split(np.arange(len(rows)), settings.shards)):
         name = f"train-{shard:05d}-of-{settings.shards:05d}.parquet"
-        write_shard([rows[i] for i in chosen], [codes[i] for i in chosen], folder / name)
+        own_codes = [codes[i] for i in chosen]
+        write_shard([rows[i] for i in chosen], own_codes, Origin.of(codec), folder / name)
     return len(rows)
 
 
@@ -45,7 +46,9 @@ def label(part: str, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str, s
     return [(f"{part}-{i:05d}", question, answer) for i, (question, answer) in enumerate(pairs)]
 
 
-def write_shard(rows: list[tuple[str, str, str]], codes: list[np.ndarray], file: Path) -> None:
+def write_shard(
+    rows: list[tuple[str, str, str]], codes: list[np.ndarray], origin: Origin, file: Path
+) -> None:
     """In SLAM-Omni's schema. The questions' audio is left empty: nobody reads it."""
     columns = {
         "split_name": ["train"] * len(rows),
@@ -57,4 +60,4 @@ def write_shard(rows: list[tuple[str, str, str]], codes: list[np.ndarray], file:
         "answer_cosyvoice_speech_token": codes,
         "answer_snac": [None] * len(rows),
     }
-    pq.write_table(pa.table(columns, schema=SCHEMA), file)
+    pq.write_table(pa.table(columns, schema=with_origin(SCHEMA, origin)), file)

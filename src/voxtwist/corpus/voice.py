@@ -21,7 +21,7 @@ def speak(texts: Iterable[str], threads: int = 2) -> Iterator[np.ndarray]:
 
 
 def trim(waveform: np.ndarray) -> np.ndarray:
-    """Cut the silence off both ends but for 60 ms."""
+    """Cut the silence at both ends to 60 ms."""
     loud = np.flatnonzero(np.abs(waveform) > _SILENCE)
     if not len(loud):
         return waveform

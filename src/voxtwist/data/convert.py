@@ -18,13 +18,12 @@ import pyarrow.parquet as pq
 
 from voxtwist.data.files import rejected_path, rows_path, write_atomically, writing
 from voxtwist.data.part import (
-    ROWS_SCHEMA,
     ConvertSettings,
     Counts,
     Part,
     convert_shard,
 )
-from voxtwist.data.raw import find_shards, open_shard
+from voxtwist.data.raw import find_shards, open_shard, read_origin
 from voxtwist.errors import VoxtwistError
 
 Progress = Callable[[int], object]
@@ -67,7 +66,8 @@ def plan_conversion(
         num_samples: convert only that many of the first rows.
 
     Raises:
-        VoxtwistError: no shards, or one that is broken or lacks a column.
+        VoxtwistError: no shards, or one that is broken, lacks a column, or says that its codes
+            are of another codec, rate or number than the settings'.
     """
     shards, rows, left = [], [], num_samples
     for shard in find_shards(source):
@@ -75,6 +75,8 @@ def plan_conversion(
             break
         with open_shard(shard) as file:
             count = file.metadata.num_rows
+            said = read_origin(file.schema_arrow, shard)
+        said.refuse_unless(settings.origin, str(shard), "the settings say")
         if left is not None:
             count = min(count, left)
             left -= count
@@ -175,7 +177,10 @@ def assemble(plan: Plan, output: Path) -> Counts:
     parts = [plan.part(number) for number in range(len(plan.shards))]
     total = add_up(plan)
     output.parent.mkdir(parents=True, exist_ok=True)
-    with writing(rows_path(output)) as path, pq.ParquetWriter(path, ROWS_SCHEMA) as table:
+    with (
+        writing(rows_path(output)) as path,
+        pq.ParquetWriter(path, pq.read_schema(parts[0].rows)) as table,
+    ):
         for part in parts:
             with pq.ParquetFile(part.rows) as rows:
                 for batch in rows.iter_batches():

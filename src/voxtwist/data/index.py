@@ -79,16 +79,16 @@ def index_path(jsonl: Path) -> Path:
 
 def write_index(jsonl: Path, offsets: np.ndarray, lengths: np.ndarray) -> None:
     """Writes the index of a finished file: `offsets` (samples + 1,), `lengths` (samples,)."""
-    table = np.stack([offsets, np.append(lengths, fingerprint(jsonl))]).astype(np.int64)
+    table = np.stack([offsets, np.append(lengths, file_fingerprint(jsonl))]).astype(np.int64)
     with writing(index_path(jsonl)) as path, path.open("wb") as file:
         np.save(file, table)
 
 
 def belongs_to(table: np.ndarray, jsonl: Path) -> bool:
-    return bool(table[0, -1] == jsonl.stat().st_size and table[1, -1] == fingerprint(jsonl))
+    return bool(table[0, -1] == jsonl.stat().st_size and table[1, -1] == file_fingerprint(jsonl))
 
 
-def fingerprint(path: Path) -> int:
+def file_fingerprint(path: Path) -> int:
     """63 bits of the file's size, start, middle and end."""
     size = path.stat().st_size
     digest = hashlib.blake2b(str(size).encode(), digest_size=8)

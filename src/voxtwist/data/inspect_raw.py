@@ -9,20 +9,31 @@ from typing import Any
 
 import numpy as np
 
-from voxtwist.data.raw import CODES_PER_SECOND, open_shard, read_batches
+from voxtwist.codec.origin import Origin
+from voxtwist.data.raw import open_shard, read_batches, read_origin
 from voxtwist.data.reject import SpeechRate, find_rejections
 from voxtwist.data.stats import summarise
 
 
-def describe_raw(shards: Sequence[Path], n_codes: int, previews: int = 3) -> dict[str, Any]:
+def describe_raw(
+    shards: Sequence[Path], n_codes: int, frame_rate_hz: int, previews: int = 3
+) -> dict[str, Any]:
     """Schema, counts, statistics of the usable rows, and the text of the first ones.
 
+    Args:
+        n_codes, frame_rate_hz: of the codec: how many codes it has, and its codes per second.
+
     Raises:
-        VoxtwistError: a file that is no raw shard, or a column of a wrong type.
+        VoxtwistError: a file that is no raw shard, a column of a wrong type, or a shard that says
+            other codes.
     """
     columns: dict[str, str] = {}
+    asked = Origin(frame_rate_hz=frame_rate_hz, vocab_size=n_codes)
     for shard in shards:
         with open_shard(shard) as file:
+            read_origin(file.schema_arrow, shard).refuse_unless(
+                asked, str(shard), "this command was given"
+            )
             columns |= {field.name: str(field.type) for field in file.schema_arrow}
     rows = 0
     rejected: Counter[str] = Counter()
@@ -32,9 +43,9 @@ def describe_raw(shards: Sequence[Path], n_codes: int, previews: int = 3) -> dic
     for shard in shards:
         for batch in read_batches(shard):
             rows += len(batch)
-            found = find_rejections(batch, n_codes, SpeechRate())
+            found = find_rejections(batch, n_codes, frame_rate_hz, SpeechRate())
             rejected.update(rejection.reason for rejection in found.values())
-            seconds = np.diff(batch.offsets) / CODES_PER_SECOND
+            seconds = np.diff(batch.offsets) / frame_rate_hz
             for row in range(len(batch)):
                 question, answer = batch.question[row], batch.answer[row]
                 if row in found or question is None or answer is None:
@@ -57,6 +68,8 @@ def describe_raw(shards: Sequence[Path], n_codes: int, previews: int = 3) -> dic
                     )
     return {
         "files": len(shards),
+        "codes": n_codes,
+        "frame_rate_hz": frame_rate_hz,
         "columns": columns,
         "rows": rows,
         "usable": rows - rejected.total(),

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
-from voxtwist.data.raw import CODES_PER_SECOND
 from voxtwist.errors import VoxtwistError
 from voxtwist.vocabulary import IGNORED_LABEL, ChatFormat, Spoken, parse_generated
 
@@ -41,13 +40,14 @@ class Check:
 
 @dataclass(frozen=True)
 class SampleView:
-    """A sample taken apart. `prompt` is decoded with control tokens; `seconds` are of speech."""
+    """A sample taken apart. `prompt` is decoded with control tokens; `seconds` are of speech, None
+    where the codes' rate is not known."""
 
     tokens: list[TokenView]
     prompt: str
     answer: str
     codes: int
-    seconds: float
+    seconds: float | None
     checks: list[Check]
 
     @property
@@ -81,13 +81,20 @@ def read_line(jsonl: Path, number: int) -> dict[str, Any]:
     return {"input_ids": arrays[0], "labels": arrays[1], "attention_mask": mask}
 
 
-def describe_sample(sample: dict[str, Any], tokenizer: PreTrainedTokenizerFast) -> SampleView:
-    """Args: a sample of `read_line`, and the extended tokenizer it was made with."""
+def describe_sample(
+    sample: dict[str, Any], tokenizer: PreTrainedTokenizerFast, frame_rate_hz: int | None = None
+) -> SampleView:
+    """
+    Args:
+        sample: of `read_line`.
+        tokenizer: the extended one it was made with.
+        frame_rate_hz: the codec's codes per second; None: not known.
+    """
     chat = ChatFormat.from_tokenizer(tokenizer)
     ids, labels, mask = sample["input_ids"], sample["labels"], sample["attention_mask"]
     supervised = labels != IGNORED_LABEL
     prompt = int(supervised.argmax()) if supervised.any() else len(ids)
-    # In format v1 an empty thinking block is part of what is learnt; the answer is behind it.
+    # In format v1 an empty thinking block is part of what is learnt; the answer follows it.
     thinking = chat.prompt_end[chat.masked :]
     starts_thinking = ids[prompt : prompt + len(thinking)].tolist() == thinking
     spoken = parse_generated(
@@ -98,7 +105,7 @@ def describe_sample(sample: dict[str, Any], tokenizer: PreTrainedTokenizerFast) 
         prompt=str(tokenizer.decode(ids[:prompt].tolist())),
         answer=spoken.text,
         codes=len(spoken.codes),
-        seconds=len(spoken.codes) / CODES_PER_SECOND,
+        seconds=len(spoken.codes) / frame_rate_hz if frame_rate_hz else None,
         checks=check_sample(sample, chat, prompt, spoken, starts_thinking),
     )
 

@@ -16,7 +16,7 @@ COLUMNS = ("question", "answer")
 
 
 @dataclass
-class Part:
+class PartOverlap:
     """One part of a corpus: the rows whose `index` has the same prefix ("numbers-00012")."""
 
     train: int = 0
@@ -31,7 +31,7 @@ class OverlapReport:
         self.hashes: dict[str, list[np.ndarray]] = {name: [] for name in COLUMNS}
         self.is_eval: list[np.ndarray] = []
         self.heard: set[str] = set()
-        self.parts: defaultdict[str, Part] = defaultdict(Part)
+        self.parts: defaultdict[str, PartOverlap] = defaultdict(PartOverlap)
 
     def add(self, rows: pa.RecordBatch, is_eval: np.ndarray) -> None:
         """Args: rows with `index`, `question`, `answer`; is_eval: bool, as long."""

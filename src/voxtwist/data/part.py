@@ -13,14 +13,16 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from voxtwist.codec.origin import Origin
 from voxtwist.data.files import write_atomically
 from voxtwist.data.jsonl import sample_line
-from voxtwist.data.raw import RawBatch, read_batches
+from voxtwist.data.raw import RawBatch, read_batches, with_origin
 from voxtwist.data.reject import OVER_MAX_LENGTH, Rejection, SpeechRate, find_rejections
 from voxtwist.errors import VoxtwistError
 from voxtwist.vocabulary import ChatFormat, Sample
 
-# One row for every line of the SFT file: where it comes from and what it says.
+# One row for every line of the SFT file: where it comes from and what it says. The file's metadata
+# say whose codes they are, see `raw.read_origin`.
 ROWS_SCHEMA = pa.schema(
     [
         ("shard", pa.string()),
@@ -40,21 +42,30 @@ class ConvertSettings:
 
     Attributes:
         chat: the compiled chat format.
+        frame_rate_hz: the codec's codes per second.
         max_length: tokens a sample may have; None for any number. No sample is ever cut.
         too_long: "reject" samples over `max_length`, or "keep" them whole.
         rate: how much speech a text may have.
+        codec: the codec's name; None takes shards of any name.
     """
 
     chat: ChatFormat
+    frame_rate_hz: int
     max_length: int | None = None
     too_long: str = "reject"
     rate: SpeechRate = field(default_factory=SpeechRate)
+    codec: str | None = None
 
     def __post_init__(self) -> None:
         if self.too_long not in ("reject", "keep"):
             raise VoxtwistError(f"too_long is {self.too_long!r}; it must be reject or keep")
         if self.max_length is not None and self.max_length < 1:
             raise VoxtwistError(f"max_length is {self.max_length}; it must be at least 1")
+
+    @property
+    def origin(self) -> Origin:
+        """Whose codes are converted."""
+        return Origin(self.codec, self.frame_rate_hz, self.chat.vocabulary.n_codes)
 
 
 @dataclass(frozen=True)
@@ -128,7 +139,9 @@ def convert_shard(shard: Path, rows: int, part: Part, settings: ConvertSettings)
     temporary = [path.with_name(f"{path.name}.{os.getpid()}.tmp") for path in final]
     with (
         temporary[0].open("wb") as lines,
-        pq.ParquetWriter(temporary[1], ROWS_SCHEMA, compression="zstd") as table,
+        pq.ParquetWriter(
+            temporary[1], with_origin(ROWS_SCHEMA, settings.origin), compression="zstd"
+        ) as table,
         temporary[2].open("wb") as rejections,
     ):
         for batch in read_batches(shard, rows):
@@ -153,7 +166,9 @@ def convert_batch(
     batch: RawBatch, settings: ConvertSettings
 ) -> tuple[list[int], list[Sample], dict[int, Rejection]]:
     """Rows kept, their samples, and the others with reasons (rows count from the batch's first)."""
-    found = find_rejections(batch, settings.chat.vocabulary.n_codes, settings.rate)
+    found = find_rejections(
+        batch, settings.chat.vocabulary.n_codes, settings.frame_rate_hz, settings.rate
+    )
     kept = [row for row in range(len(batch)) if row not in found]
     samples = settings.chat.encode_batch(
         [batch.question[row] or "" for row in kept],

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from voxtwist.codec.origin import Origin
 from voxtwist.errors import VoxtwistError
 
-CODES_PER_SECOND = 50
 SPEECH_COLUMN = "answer_cosyvoice_speech_token"
 COLUMNS = ("index", "question", "answer", SPEECH_COLUMN)
 SPEAKER_PREFIX = "<USER>: "
@@ -34,6 +34,27 @@ RAW_SCHEMA = pa.schema(
         (SPEECH_COLUMN, pa.list_(pa.int64())),
     ]
 )
+
+
+def with_origin(schema: pa.Schema, origin: Origin) -> pa.Schema:
+    """`schema` whose metadata says whose codes the file holds; what is None is left out."""
+    said = {name: str(value) for name, value in asdict(origin).items() if value is not None}
+    return schema.with_metadata({**(schema.metadata or {}), **said})
+
+
+def read_origin(schema: pa.Schema, path: Path) -> Origin:
+    """What `with_origin` wrote into the schema of `path`; published shards say nothing.
+
+    Raises:
+        VoxtwistError: an entry of the metadata is damaged.
+    """
+    metadata = schema.metadata or {}
+    values: dict[str, object] = {}
+    for field in fields(Origin):
+        text = metadata.get(field.name.encode(), b"").decode(errors="replace")
+        if text:
+            values[field.name] = int(text) if text.isdecimal() and field.name != "codec" else text
+    return Origin.read(values, str(path))
 
 
 @dataclass(frozen=True)

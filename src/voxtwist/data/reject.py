@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from voxtwist.data.raw import CODES_PER_SECOND, RawBatch
+from voxtwist.data.raw import RawBatch
 
 NULL = "null"
 NOT_UTF8 = "not UTF-8"
@@ -44,8 +44,14 @@ class Rejection:
     detail: str
 
 
-def find_rejections(batch: RawBatch, n_codes: int, rate: SpeechRate) -> dict[int, Rejection]:
-    """The unusable rows of a batch, by row in the batch; the first reason found counts."""
+def find_rejections(
+    batch: RawBatch, n_codes: int, frame_rate_hz: int, rate: SpeechRate
+) -> dict[int, Rejection]:
+    """The unusable rows of a batch, by row in the batch; the first reason found counts.
+
+    Args:
+        n_codes, frame_rate_hz: of the codec: how many codes it has, and its codes per second.
+    """
     found: dict[int, Rejection] = {}
     for name, texts in (("question", batch.question), ("answer", batch.answer)):
         for row, text in enumerate(texts):
@@ -67,7 +73,7 @@ def find_rejections(batch: RawBatch, n_codes: int, rate: SpeechRate) -> dict[int
         code, place = batch.codes[position], position - batch.offsets[row]
         detail = f"code {code} at place {place}; allowed are 0 to {n_codes - 1}"
         found.setdefault(row, Rejection(CODE_RANGE, detail))
-    seconds = lengths / CODES_PER_SECOND
+    seconds = lengths / frame_rate_hz
     characters = np.array([len(text.strip()) if text else 0 for text in batch.answer])
     detail = "{:.2f} s of speech for {} characters"
     for row in np.flatnonzero(seconds < characters * rate.min_seconds).tolist():

@@ -71,7 +71,7 @@ def split(
 ) -> dict[str, Any]:
     """Writes ``train.jsonl`` and ``eval.jsonl`` with their tables of rows and token indexes.
 
-    Both keep the order of `source`. Nothing but one number a row is held in memory.
+    Both keep the order of `source`. Only one number per row is held in memory.
 
     Args:
         group_by: columns ("question", "answer"); rows with the same normalised text in one of them

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from voxtwist.data.raw import CODES_PER_SECOND
+from voxtwist.data.raw import read_origin
+from voxtwist.errors import VoxtwistError
 
 PERCENTILES = (1, 5, 50, 95, 99)
 TITLES = {
@@ -21,15 +22,27 @@ TITLES = {
 
 
 def measure_rows(rows: Path) -> dict[str, np.ndarray]:
-    """One number a sample for each measure in `TITLES`, from an SFT file's table of rows."""
+    """One number per sample for each measure in `TITLES`, from an SFT file's table of rows.
+
+    Raises:
+        VoxtwistError: the table does not say its codes' frame rate: an older version made it.
+    """
+    rate = read_frame_rate(rows)
+    if rate is None:
+        raise VoxtwistError(f"{rows} does not say its codec's frame rate: run convert again")
     table = pq.read_table(rows, columns=["n_tokens", "n_codes", "answer"])
     characters = pc.utf8_length(pc.utf8_trim_whitespace(table["answer"])).to_numpy()
-    seconds = table["n_codes"].to_numpy() / CODES_PER_SECOND
+    seconds = table["n_codes"].to_numpy() / rate
     return {
         "tokens": table["n_tokens"].to_numpy(),
         "seconds": seconds,
         "characters_per_second": characters / seconds,
     }
+
+
+def read_frame_rate(rows: Path) -> int | None:
+    """Codes per second, as an SFT file's table of rows says; older versions' say nothing."""
+    return read_origin(pq.read_schema(rows), rows).frame_rate_hz
 
 
 def summarise(values: np.ndarray) -> dict[str, float]:

@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 
 from voxtwist.codec.audio import read_audio
 from voxtwist.codec.base import SpeechCodec
+from voxtwist.codec.origin import Origin
 from voxtwist.data.files import writing
 from voxtwist.data.part import Counts
-from voxtwist.data.raw import CODES_PER_SECOND, RAW_SCHEMA
+from voxtwist.data.raw import RAW_SCHEMA, with_origin
 from voxtwist.errors import VoxtwistError
 
 SILENCE = 1e-3  # a peak under -60 dB of full scale: nobody speaks
@@ -51,6 +52,8 @@ def tokenize_folder(
 ) -> Counts:
     """Encodes the recordings that a metadata file lists and writes one raw parquet shard.
 
+    The shard's metadata say whose codes it holds: the codec's name, rate and number of codes.
+
     Args:
         folder: where the audio files are.
         metadata: JSONL with `question`, `answer` and `audio` (a path inside `folder`), and
@@ -59,13 +62,9 @@ def tokenize_folder(
         progress: called with 1 after every recording.
 
     Raises:
-        VoxtwistError: no metadata, a codec of another frame rate, or no usable recording.
+        VoxtwistError: no metadata, or no usable recording.
     """
-    if codec.frame_rate_hz != CODES_PER_SECOND:
-        raise VoxtwistError(
-            f"codec {codec.name} has {codec.frame_rate_hz} codes a second; "
-            f"the raw schema has {CODES_PER_SECOND}"
-        )
+    schema = with_origin(RAW_SCHEMA, Origin.of(codec))
     output.parent.mkdir(parents=True, exist_ok=True)
     rejected_file = output.with_suffix(".rejected.jsonl")
     rows_in = rows_out = 0
@@ -75,7 +74,7 @@ def tokenize_folder(
         writing(rejected_file) as rejected_temporary,
         writing(output) as temporary,
         rejected_temporary.open("wb") as rejections,
-        pq.ParquetWriter(temporary, RAW_SCHEMA) as writer,
+        pq.ParquetWriter(temporary, schema) as writer,
     ):
         for number, line in read_lines(metadata):
             rows_in += 1
@@ -89,10 +88,10 @@ def tokenize_folder(
                 record["line"] = line.decode(errors="replace").strip()
                 rejections.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
             if len(rows) == ROWS_PER_GROUP:
-                writer.write_table(pa.Table.from_pylist(rows, RAW_SCHEMA))
+                writer.write_table(pa.Table.from_pylist(rows, schema))
                 rows = []
             progress(1)
-        writer.write_table(pa.Table.from_pylist(rows, RAW_SCHEMA))
+        writer.write_table(pa.Table.from_pylist(rows, schema))
     if not rows_out:
         output.unlink()
         raise VoxtwistError(f"no recording can be used: see {rejected_file}")

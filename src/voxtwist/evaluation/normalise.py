@@ -59,10 +59,10 @@ def _whisper() -> EnglishTextNormalizer:
     return normaliser
 
 
-def normalise(text: str) -> str:
+def normalise_speech(text: str) -> str:
     """Text as spoken or as transcribed -> lower-case words and digits with single spaces.
 
-    >>> normalise("Nine plus thirty-seven is forty six.") == normalise("9 + 37 = 46")
+    >>> normalise_speech("Nine plus thirty-seven is forty six.") == normalise_speech("9 + 37 = 46")
     True
     """
     for pattern, spoken in _SPOKEN_FORMS:

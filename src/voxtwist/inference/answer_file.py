@@ -7,9 +7,9 @@ from pathlib import Path
 import orjson
 
 from voxtwist.codec.audio import write_audio
+from voxtwist.codec.base import decode_all
 from voxtwist.codec.files import write_speech_tokens
 from voxtwist.errors import VoxtwistError
-from voxtwist.evaluation.speech import decode
 from voxtwist.inference.generate import generate
 from voxtwist.inference.speaker import Speaker
 from voxtwist.params import Generate
@@ -28,7 +28,7 @@ class Questions:
     rejected: list[dict[str, object]]
 
 
-def read_questions(file: Path) -> Questions:
+def read_question_file(file: Path) -> Questions:
     """Rows of a JSONL file, each `{"question": "…"}` (other fields are ignored) or a string.
 
     Raises:
@@ -86,8 +86,9 @@ def answer_file(
         except VoxtwistError as error:
             rejected.append({"line": line, "reason": str(error)})
     texts = [question for _, question in asked]
-    answers = generate(speaker.model, speaker.tokenizer, texts, settings, seed)
-    waveforms = decode(speaker.codec, [answer.codes for answer in answers])
+    rate = speaker.codec.frame_rate_hz
+    answers = generate(speaker.model, speaker.tokenizer, texts, settings, rate, seed)
+    waveforms = decode_all(speaker.codec, [answer.codes for answer in answers])
     rows = []
     for (line, question), answer, waveform in zip(asked, answers, waveforms, strict=True):
         audio = f"line-{line:05d}.flac" if len(waveform) else None

@@ -13,7 +13,7 @@ from transformers import (
 )
 from transformers.generation.streamers import BaseStreamer
 
-from voxtwist.inference.legal_tokens import FRAME_RATE_HZ, LegalTokens
+from voxtwist.inference.legal_tokens import LegalTokens, longest_speech
 from voxtwist.inference.server import Server
 from voxtwist.params import Generate
 from voxtwist.vocabulary import ChatFormat, SpeechVocabulary, Spoken, parse_generated
@@ -24,6 +24,7 @@ def generate(
     tokenizer: PreTrainedTokenizerFast,
     questions: Sequence[str],
     settings: Generate,
+    frame_rate_hz: int,
     seed: int,
     progress: bool = True,
 ) -> list[Spoken]:
@@ -32,6 +33,7 @@ def generate(
     Args:
         settings: temperature 0 is greedy; `constrained` allows only legal tokens in each span
             (of a local model; a server's answers are free).
+        frame_rate_hz: of the codec that the model speaks, in codes per second.
 
     Returns:
         One answer a question, in order. Free answers that are not well formed say what is wrong.
@@ -39,7 +41,8 @@ def generate(
     chat = ChatFormat.from_tokenizer(tokenizer)
     prompts = [chat.prompt_ids(question) for question in questions]
     if isinstance(model, Server):
-        served = model.complete(prompts, tokenizer, settings, longest_answer(settings), seed)
+        longest = longest_answer(settings, frame_rate_hz)
+        served = model.complete(prompts, tokenizer, settings, longest, seed)
         bar = tqdm(served, "generating", len(prompts), unit="answer", disable=not progress)
         return [parse_generated(ids, chat.vocabulary, tokenizer) for ids in bar]
     torch.manual_seed(seed)
@@ -49,7 +52,8 @@ def generate(
     bar = tqdm(total=len(prompts), desc="generating", unit="answer", disable=not progress)
     for start in range(0, len(order), settings.batch_size):
         chosen = order[start : start + settings.batch_size]
-        ids = _batch(model, tokenizer, [prompts[i] for i in chosen], settings, chat.vocabulary)
+        own = [prompts[i] for i in chosen]
+        ids = _batch(model, tokenizer, own, settings, frame_rate_hz, chat.vocabulary)
         for i, answer in zip(chosen, ids, strict=True):
             answers[i] = parse_generated(answer, chat.vocabulary, tokenizer)
         bar.update(len(chosen))
@@ -62,6 +66,7 @@ def generate_streaming(
     tokenizer: PreTrainedTokenizerFast,
     prompt: list[int],
     settings: Generate,
+    frame_rate_hz: int,
     seed: int,
     streamer: BaseStreamer,
 ) -> Spoken:
@@ -71,27 +76,31 @@ def generate_streaming(
     """
     vocabulary = SpeechVocabulary.from_tokenizer(tokenizer)
     if isinstance(model, Server):
-        longest = longest_answer(settings)
+        longest = longest_answer(settings, frame_rate_hz)
         (ids,) = model.complete([prompt], tokenizer, settings, longest, seed)
         for part in (prompt, *([token] for token in ids)):
             streamer.put(torch.tensor(part))
         streamer.end()
         return parse_generated(ids, vocabulary, tokenizer)
     torch.manual_seed(seed)
-    (ids,) = _batch(model, tokenizer, [prompt], settings, vocabulary, streamer)
+    (ids,) = _batch(model, tokenizer, [prompt], settings, frame_rate_hz, vocabulary, streamer)
     return parse_generated(ids, vocabulary, tokenizer)
 
 
-def longest_answer(settings: Generate) -> int:
-    """Tokens of an answer whose text and speech are as long as they may be."""
+def longest_answer(settings: Generate, frame_rate_hz: int) -> int:
+    """Tokens of an answer whose text and speech are as long as they may be.
+
+    Args:
+        frame_rate_hz: of the codec, in codes per second.
+    """
     marks_and_end = 5
-    speech = round(settings.max_speech_seconds * FRAME_RATE_HZ)
+    speech = longest_speech(settings, frame_rate_hz)
     return settings.max_text_tokens + speech + marks_and_end
 
 
-def _config(settings: Generate, im_end: int) -> GenerationConfig:
+def _config(settings: Generate, longest: int, im_end: int) -> GenerationConfig:
     return GenerationConfig(
-        max_new_tokens=longest_answer(settings),
+        max_new_tokens=longest,
         do_sample=settings.temperature > 0,
         temperature=settings.temperature or None,
         top_p=settings.top_p if settings.temperature else None,
@@ -108,6 +117,7 @@ def _batch(
     tokenizer: PreTrainedTokenizerFast,
     prompts: list[list[int]],
     settings: Generate,
+    frame_rate_hz: int,
     vocabulary: SpeechVocabulary,
     streamer: BaseStreamer | None = None,
 ) -> list[list[int]]:
@@ -119,11 +129,12 @@ def _batch(
         mask[row, width - len(prompt) :] = 1
     processors = LogitsProcessorList()
     if settings.constrained:
-        processors.append(LegalTokens(tokenizer, width, settings))
+        processors.append(LegalTokens(tokenizer, width, settings, frame_rate_hz))
+    longest = longest_answer(settings, frame_rate_hz)
     out = model.generate(
         ids.to(model.device),
         attention_mask=mask.to(model.device),
-        generation_config=_config(settings, vocabulary.im_end),
+        generation_config=_config(settings, longest, vocabulary.im_end),
         logits_processor=processors,
         streamer=streamer,
     )

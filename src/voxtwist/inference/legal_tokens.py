@@ -7,8 +7,12 @@ from transformers import LogitsProcessor, PreTrainedTokenizerFast
 from voxtwist.params import Generate
 from voxtwist.vocabulary import SpeechVocabulary
 
-FRAME_RATE_HZ = 50  # of every codec
 Legal = tuple[int | str, ...]
+
+
+def longest_speech(settings: Generate, frame_rate_hz: int) -> int:
+    """Codes that an answer may have, at least one: `max_speech_seconds` of them."""
+    return max(1, round(settings.max_speech_seconds * frame_rate_hz))
 
 
 class LegalTokens(LogitsProcessor):
@@ -16,15 +20,20 @@ class LegalTokens(LogitsProcessor):
     text, codes, `<|im_end|>`), and each span to its longest length, so that every answer ends."""
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerFast, prompt_length: int, settings: Generate
+        self,
+        tokenizer: PreTrainedTokenizerFast,
+        prompt_length: int,
+        settings: Generate,
+        frame_rate_hz: int,
     ) -> None:
+        """Args: frame_rate_hz: of the codec that the model speaks, in codes per second."""
         self.vocabulary = v = SpeechVocabulary.from_tokenizer(tokenizer)
         control = set(tokenizer.get_added_vocab().values())
         text = torch.tensor([i for i in range(v.text_size) if i not in control])
         self.kinds = {"text": text, "codes": torch.arange(v.code_offset, v.size)}
         self.prompt_length = prompt_length
         self.max_text = settings.max_text_tokens
-        self.max_speech = round(settings.max_speech_seconds * FRAME_RATE_HZ)
+        self.max_speech = longest_speech(settings, frame_rate_hz)
         self._illegal: dict[Legal, Tensor] = {}
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, TextStreamer
 
 from voxtwist import params
 from voxtwist.codec.base import SpeechCodec
@@ -14,7 +15,6 @@ from voxtwist.device import best_device
 from voxtwist.errors import VoxtwistError
 from voxtwist.inference.generate import generate_streaming, longest_answer
 from voxtwist.inference.server import Server
-from voxtwist.inference.stream import AnswerStream
 from voxtwist.model.base import load_model, load_tokenizer
 from voxtwist.vocabulary import ChatFormat, Conversation, SpeechVocabulary, Spoken
 
@@ -88,7 +88,8 @@ class Speaker:
         """
         stream = AnswerStream(self.tokenizer, on_text, on_codes)
         prompt = self.prompt_ids(earlier, question, settings)
-        return generate_streaming(self.model, self.tokenizer, prompt, settings, seed, stream)
+        rate = self.codec.frame_rate_hz
+        return generate_streaming(self.model, self.tokenizer, prompt, settings, rate, seed, stream)
 
     def prompt_ids(
         self, earlier: Sequence[Turn], question: str, settings: params.Generate
@@ -98,7 +99,7 @@ class Speaker:
         Raises:
             VoxtwistError: see `answer`.
         """
-        context, room = self.context, longest_answer(settings)
+        context, room = self.context, longest_answer(settings, self.codec.frame_rate_hz)
         for oldest in range(len(earlier) + 1):
             prompt = self._format.prompt_ids(Conversation(tuple(earlier[oldest:]), question))
             if len(prompt) + room <= context:
@@ -111,3 +112,41 @@ class Speaker:
     def speak(self, answer: Spoken) -> np.ndarray:
         """Mono float32 waveform (N,) at the codec's rate; empty for an answer without codes."""
         return self.codec.decode(answer.codes) if len(answer.codes) else np.zeros(0, np.float32)
+
+
+class AnswerStream(TextStreamer):
+    """Hands on the text of an answer in whole words, and then how many codes of speech there are.
+
+    What it hands on is, joined, the text that `parse_generated` gives.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerFast,
+        on_text: Callable[[str], None],
+        on_codes: Callable[[int], None],
+    ) -> None:
+        super().__init__(tokenizer, skip_prompt=True)
+        self._vocabulary = SpeechVocabulary.from_tokenizer(tokenizer)
+        self._control = set(tokenizer.get_added_vocab().values())
+        self._on_text, self._on_codes = on_text, on_codes
+        self._codes = 0
+
+    def put(self, value: Any) -> None:
+        if self.next_tokens_are_prompt:
+            super().put(value)
+        elif self._vocabulary.is_speech(value.numpy()).all():
+            if not self._codes:
+                self._flush()
+            self._codes += 1
+            self._on_codes(self._codes)
+        elif int(value) not in self._control:
+            super().put(value)
+
+    def _flush(self) -> None:
+        super().end()
+        self.next_tokens_are_prompt = False
+
+    def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
+        if text:
+            self._on_text(text)

@@ -6,7 +6,6 @@ the one that sounds, or its neighbour. FOCUS (Dobler and de Melo 2023) and WECHS
 al. 2022) start the words of a new language in a like way; we know of no one who did it for speech.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,61 +16,63 @@ from transformers import PreTrainedTokenizerFast
 
 from voxtwist.data.index import TokenIndex
 from voxtwist.errors import VoxtwistError
-from voxtwist.vocabulary import SpeechVocabulary
+from voxtwist.vocabulary import IGNORED_LABEL, ChatFormat
 
 SAMPLES = 20_000  # a random draw of so many is enough
-_SMEAR = 2  # characters before and after the steady pace's place that count as much as it does
+_BLOCK = 500  # samples that are held at a time
+# The place in the text, and two characters before and after it: the pace is not quite steady.
+_PLACES = np.array([-2, 0, 2])
 
 
-@dataclass(frozen=True)
-class Alignment:
-    """Every frame of the drawn samples, and the text tokens that may sound in it.
+def count_cooccurrence(
+    index: TokenIndex, tokenizer: PreTrainedTokenizerFast, seed: int, samples: int = SAMPLES
+) -> sparse.csr_matrix:
+    """How often each code sounds while each token is said: float64 (n_codes, text_size).
 
-    Attributes:
-        codes: int64 (frames,).
-        tokens: int64 (frames, 3), text ids: before, at and after the place in the text.
-    """
+    One pass over up to `samples` samples, drawn by the seed. A frame counts 1 in all.
 
-    codes: np.ndarray
-    tokens: np.ndarray
-
-
-def align(
-    index: TokenIndex,
-    vocabulary: SpeechVocabulary,
-    tokenizer: PreTrainedTokenizerFast,
-    seed: int,
-    samples: int = SAMPLES,
-) -> Alignment:
-    """The frames of up to `samples` samples, drawn by the seed.
+    Args:
+        index: the training split.
+        tokenizer: the extended one that the split was made with.
 
     Raises:
         VoxtwistError: no sample has both text and speech.
     """
+    chat = ChatFormat.from_tokenizer(tokenizer)
+    n_codes, text_size = chat.vocabulary.n_codes, chat.vocabulary.text_size
     drawn = np.arange(len(index))
     if len(index) > samples:
-        drawn = np.sort(np.random.default_rng(seed).choice(len(index), samples, replace=False))
-    widths = token_widths(tokenizer, vocabulary.text_size)
-    parts = [
-        (codes, _tokens_at(text, len(codes), widths[text]))
-        for text, codes in (spans(index.read(int(i)), vocabulary) for i in drawn)
-        if len(text) and len(codes)
-    ]
-    if not parts:
+        drawn = np.sort(np.random.default_rng(seed).choice(drawn, samples, replace=False))
+    widths = token_widths(tokenizer, text_size)
+    counts = sparse.csr_matrix((n_codes, text_size))
+    for start in range(0, len(drawn), _BLOCK):
+        block = drawn[start : start + _BLOCK].tolist()
+        spoken = [spans(index.read(number), chat) for number in block]
+        spoken = [(text, codes) for text, codes in spoken if len(text) and len(codes)]
+        if not spoken:
+            continue
+        tokens = np.concatenate([said_in(text, widths[text], len(codes)) for text, codes in spoken])
+        codes = np.concatenate([codes for _, codes in spoken]).repeat(len(_PLACES))
+        weights = np.full(len(codes), 1 / len(_PLACES))
+        counts += sparse.coo_matrix((weights, (codes, tokens.ravel())), counts.shape).tocsr()
+    if not counts.nnz:
         raise VoxtwistError(
             f"{index.path}: no sample has both text and speech: twist.init cannot be aligned"
         )
-    return Alignment(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    return counts
 
 
-def spans(
-    sample: dict[str, np.ndarray], vocabulary: SpeechVocabulary
-) -> tuple[np.ndarray, np.ndarray]:
+def spans(sample: dict[str, np.ndarray], chat: ChatFormat) -> tuple[np.ndarray, np.ndarray]:
     """The answer's text ids and its codes, out of a sample of either format."""
     ids, labels = sample["input_ids"], sample["labels"]
-    is_speech = vocabulary.is_speech(ids)
-    answer = (labels != -100) & (ids < vocabulary.text_size) & (ids != vocabulary.im_end)
-    return ids[answer & (np.cumsum(is_speech) == 0)], ids[is_speech] - vocabulary.code_offset
+    answer = ids[labels != IGNORED_LABEL]
+    # In format v1 an empty thinking block is learnt too, but nobody says it.
+    thinking = chat.prompt_end[chat.masked :]
+    if answer[: len(thinking)].tolist() == thinking:
+        answer = answer[len(thinking) :]
+    is_speech = chat.vocabulary.is_speech(answer)
+    is_text = (answer < chat.vocabulary.text_size) & (answer != chat.vocabulary.im_end)
+    return answer[is_text], answer[is_speech] - chat.vocabulary.code_offset
 
 
 def token_widths(tokenizer: PreTrainedTokenizerFast, text_size: int) -> np.ndarray:
@@ -83,20 +84,17 @@ def token_widths(tokenizer: PreTrainedTokenizerFast, text_size: int) -> np.ndarr
     return np.array([max(len(token or ""), 1) for token in tokens])
 
 
-def _tokens_at(text: np.ndarray, frames: int, widths: np.ndarray) -> np.ndarray:
-    """Token ids (frames, 3): frame i of T sounds at (i + 0.5) / T of the characters."""
+def said_in(text: np.ndarray, widths: np.ndarray, frames: int) -> np.ndarray:
+    """Token ids (frames, 3): frame i of T sounds at (i + 0.5) / T of the characters.
+
+    Args:
+        text: int64 (tokens,), ids of an answer.
+        widths: int64 (tokens,), their characters.
+    """
     ends = np.cumsum(widths)
-    place = (np.arange(frames) + 0.5) / frames * ends[-1]
-    near = place[:, None] + np.array([-_SMEAR, 0, _SMEAR])
+    places = (np.arange(frames) + 0.5) / frames * ends[-1]
+    near = places[:, None] + _PLACES
     return text[np.searchsorted(ends, near, side="right").clip(max=len(text) - 1)]
-
-
-def cooccurrence(alignment: Alignment, n_codes: int, text_size: int) -> sparse.csr_matrix:
-    """How often each code sounds while each token is said: float64 (n_codes, text_size)."""
-    tokens = alignment.tokens
-    codes = np.broadcast_to(alignment.codes[:, None], tokens.shape).ravel()
-    weights = np.full(tokens.size, 1 / tokens.shape[1])
-    return sparse.coo_matrix((weights, (codes, tokens.ravel())), (n_codes, text_size)).tocsr()
 
 
 def aligned_vectors(counts: sparse.csr_matrix, text_rows: Tensor) -> Tensor:
@@ -106,7 +104,7 @@ def aligned_vectors(counts: sparse.csr_matrix, text_rows: Tensor) -> Tensor:
     that what is said everywhere says nothing. A code that was never heard gets a zero vector.
 
     Args:
-        counts: see `cooccurrence`.
+        counts: see `count_cooccurrence`.
         text_rows: float32 (text_size, width).
     """
     of_code = np.asarray(counts.sum(1)).ravel()

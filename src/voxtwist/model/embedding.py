@@ -1,4 +1,4 @@
-"""The token table in two parts: the text rows of the base model, and the new rows behind them.
+"""The token table in two parts: the text rows of the base model, and the new rows after them.
 
 Apart, each part has its own learning rate, and frozen text rows are a tensor that no optimizer
 owns: no weight decay shrinks them and no optimizer state is allocated for them.

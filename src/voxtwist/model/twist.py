@@ -16,7 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from voxtwist.codec.loading import load_code_vectors
 from voxtwist.data.index import TokenIndex
 from voxtwist.errors import VoxtwistError
-from voxtwist.model.alignment import align, aligned_vectors, cooccurrence
+from voxtwist.model.alignment import aligned_vectors, count_cooccurrence
 from voxtwist.model.base import load_model, load_tokenizer, save_checkpoint
 from voxtwist.model.supported import refuse_unsupported
 from voxtwist.params import Codec, Twist
@@ -57,11 +57,8 @@ def twist_checkpoint(
     refuse_unsupported(model)
     vectors = load_code_vectors(codec) if "codec" in settings.init else None
     counts = None
-    if "aligned" in settings.init:
-        if train_file is None:
-            raise VoxtwistError(f"twist.init is {settings.init}: it needs the training split")
-        alignment = align(TokenIndex.open(train_file), vocabulary, tokenizer, seed)
-        counts = cooccurrence(alignment, vocabulary.n_codes, vocabulary.text_size)
+    if "aligned" in settings.init and train_file:
+        counts = count_cooccurrence(TokenIndex.open(train_file), tokenizer, seed)
     metrics = twist(model, vocabulary, settings, vectors, seed, counts)
     save_checkpoint(model.config, model.state_dict(), tokenizer, output)
     return metrics | {"speech_mass": speech_mass(model, tokenizer)}
@@ -93,7 +90,7 @@ def twist(
         code_vectors: (n_codes, any width), the codec's own geometry; needed by `init: codec` and
             `aligned+codec`.
         counts: (n_codes, text_size), which text is said while a code sounds; needed by
-            `init: aligned` and `aligned+codec`. See `alignment.cooccurrence`.
+            `init: aligned` and `aligned+codec`. See `alignment.count_cooccurrence`.
 
     Returns:
         Statistics of the new rows: their mean norm and that of the text rows, and the mean cosine

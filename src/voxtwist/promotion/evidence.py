@@ -9,16 +9,15 @@ from typing import Any
 import orjson
 from mlflow.entities.model_registry import ModelVersion
 
-from voxtwist.evaluation.questions import HELD_OUT
-from voxtwist.evaluation.text_table import Row, read_questions
-from voxtwist.tracking.artifacts import fetch
+from voxtwist.evaluation.speech.questions import HELD_OUT
+from voxtwist.evaluation.text.table import Row, read_questions
 from voxtwist.tracking.registry import number
-from voxtwist.tracking.store import Store
+from voxtwist.tracking.store import Store, fetch
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Of one version; what its run does not hold is None.
+    """The evidence for one version; None where its run has none.
 
     Attributes:
         questions: the table of text questions, `text/questions.jsonl`.

@@ -11,10 +11,10 @@ from typing import Any
 
 from voxtwist.errors import VoxtwistError
 from voxtwist.evaluation.statistics import NonInferiority, mean, not_worse
-from voxtwist.evaluation.text_table import Row, pair_answers
+from voxtwist.evaluation.text.table import Row, pair_answers
 from voxtwist.params import Promotion
 from voxtwist.promotion.evidence import Evidence
-from voxtwist.promotion.lock import Lock
+from voxtwist.vcs import Lock
 
 _ALONE = "no champion to compare with"
 

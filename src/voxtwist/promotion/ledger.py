@@ -4,8 +4,6 @@ The registry says where an alias points; the ledger says who moved it, when, fro
 what evidence. Lines are only ever appended.
 """
 
-import getpass
-import subprocess
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -83,14 +81,3 @@ def last_promotion(entries: list[Entry], model: str) -> Entry | None:
 
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
-
-
-def who(root: Path) -> str:
-    """Git's `Name <address>`, else the name of the account."""
-    name, email = (
-        subprocess.run(
-            ["git", "config", key], cwd=root, capture_output=True, text=True
-        ).stdout.strip()
-        for key in ("user.name", "user.email")
-    )
-    return f"{name} <{email}>" if name and email else name or getpass.getuser()

@@ -18,12 +18,11 @@ from mlflow.types.schema import Array
 
 import voxtwist
 from voxtwist.errors import VoxtwistError
-from voxtwist.evaluation.tracked import SPEECH_SETTINGS
+from voxtwist.evaluation.speech.evaluate import SPEECH_SETTINGS
 from voxtwist.params import Codec, Generate
-from voxtwist.tracking.artifacts import fetch
+from voxtwist.tracking.objects import restore
 from voxtwist.tracking.registry import LINEAGE, PACKAGED_FROM, number, package_of
-from voxtwist.tracking.restore import restore
-from voxtwist.tracking.store import Store
+from voxtwist.tracking.store import Store, fetch
 
 logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
 
@@ -142,7 +141,8 @@ def _settings(store: Store, run_id: str, folder: Path) -> tuple[Codec, Generate]
             f"run {run_id} has no speech/{SPEECH_SETTINGS}: run the stage evaluate_speech for it"
         )
     values = json.loads(file.read_text())
-    return Codec(**values["codec"]), Generate(**values["generate"])
+    # Versions registered before the rate was a setting do not say it: every codec had 50 Hz.
+    return Codec(**{"frame_rate_hz": 50} | values["codec"]), Generate(**values["generate"])
 
 
 def _upload(store: Store, version: ModelVersion, folder: Path) -> str:

@@ -3,22 +3,20 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 import orjson
 from mlflow.entities.model_registry import ModelVersion
 
 from voxtwist.errors import VoxtwistError
-from voxtwist.params import Promotion
+from voxtwist.params import Alias, Promotion
 from voxtwist.promotion import ledger
 from voxtwist.promotion.evidence import collect_evidence
 from voxtwist.promotion.gates import Gate, all_gates
-from voxtwist.promotion.lock import read_lock
 from voxtwist.promotion.package import package
 from voxtwist.tracking.registry import PACKAGED_FROM, alias_version, number
 from voxtwist.tracking.store import Store
+from voxtwist.vcs import git_user, read_lock
 
-Alias = Literal["champion", "challenger"]
 CHAMPION: Alias = "champion"
 TAG_LIMIT = 5000  # characters that MLflow takes in a tag of a version
 
@@ -86,7 +84,7 @@ def promote(
     made = package(store, root, version)
     entry = ledger.Entry(
         action="promote",
-        who=ledger.who(root),
+        who=git_user(root),
         when=ledger.now(),
         model=made.name,
         alias=alias,
@@ -117,3 +115,42 @@ def _tag(store: Store, version: ModelVersion, entry: ledger.Entry) -> None:
             text = value if isinstance(value, str) else orjson.dumps(value).decode()
             tag = f"promotion.{entry.alias}.{name}"
             store.client.set_model_version_tag(version.name, version.version, tag, text[:TAG_LIMIT])
+
+
+def rollback(store: Store, root: Path, model: str) -> ledger.Entry:
+    """Point the alias of the last promotion back to where it pointed before.
+
+    A second rollback undoes the promotion before that one.
+
+    Raises:
+        VoxtwistError: nothing is left to undo, or the alias was moved by other means since.
+    """
+    file = root / ledger.LEDGER
+    last = ledger.last_promotion(ledger.read(file), model)
+    if last is None:
+        raise VoxtwistError(f"{file} has no promotion of {model!r} that could be undone")
+    present = alias_version(store, model, last.alias)
+    points_at = number(present) if present else None
+    if points_at != last.after:
+        raise VoxtwistError(
+            f"{model}@{last.alias} points at version {points_at}, not at {last.after} as the "
+            f"ledger says: somebody moved it without `voxtwist promote`. Promote what shall stand"
+        )
+    entry = ledger.Entry(
+        action="rollback",
+        who=git_user(root),
+        when=ledger.now(),
+        model=model,
+        alias=last.alias,
+        before=last.after,
+        after=last.before,
+        undoes=last.when,
+    )
+    if last.before is None:
+        store.client.delete_registered_model_alias(model, last.alias)
+    else:
+        store.client.set_registered_model_alias(model, last.alias, last.before)
+    tag = f"promotion.{last.alias}.rolled_back"
+    store.client.set_model_version_tag(model, str(last.after), tag, f"{entry.when} by {entry.who}")
+    ledger.append(file, entry)
+    return entry

@@ -12,11 +12,11 @@ import mlflow
 import numpy as np
 import pandas as pd
 import soundfile
-import torch
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from voxtwist.codec.base import SpeechCodec
 from voxtwist.codec.loading import load_codec
+from voxtwist.device import best_device
 from voxtwist.inference.generate import generate
 from voxtwist.model.base import load_model, load_tokenizer
 from voxtwist.params import Codec, Generate
@@ -33,9 +33,7 @@ class SpokenAnswers(PythonModel):
         self.codec: SpeechCodec = load_codec(Codec(**config["codec"] | places))
         self.settings = Generate(**config["generate"])
         self.tokenizer = load_tokenizer(checkpoint)
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        model: Any = load_model(checkpoint)
-        self.model = model.to(device)
+        self.model = load_model(checkpoint, device=best_device())
 
     def predict(
         self,
@@ -70,8 +68,9 @@ class SpokenAnswers(PythonModel):
 
     def _batch(self, asked: list[tuple[str, int]]) -> list[Spoken]:
         questions = [question for question, _ in asked]
+        rate, seed = self.codec.frame_rate_hz, asked[0][1]
         return generate(
-            self.model, self.tokenizer, questions, self.settings, asked[0][1], progress=False
+            self.model, self.tokenizer, questions, self.settings, rate, seed, progress=False
         )
 
     def _row(self, answer: Spoken) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Load a packaged model in a process of its own and let it answer: what comes out must be speech.
+"""Load a packaged model in a fresh process and let it answer: the result must be speech.
 
 Run as a plain script, away from this project's packages: the package must stand on its own.
 It prints `{"text": …, "seconds": …, "code": …, "requirements": [...]}`.

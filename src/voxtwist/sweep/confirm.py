@@ -7,24 +7,25 @@ are, is trained with the same seeds; how much it varies is the noise floor.
 import csv
 import json
 import statistics
-import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import dvc.api
+import numpy as np
 import yaml
 from rich.table import Table
+from scipy.stats import ttest_ind
 
 from voxtwist.errors import VoxtwistError
 from voxtwist.files import write_json
 from voxtwist.params import Params
 from voxtwist.sweep.job import Outputs
 from voxtwist.sweep.measure import accuracy, held_out_wer
-from voxtwist.sweep.noise import compare
 from voxtwist.tracking.lineage import commit
 from voxtwist.training.state import fingerprint
+from voxtwist.vcs import run_dvc
 
 BASELINE = "baseline"
 # Without what comes before them: another seed must not make another corpus.
@@ -59,7 +60,7 @@ def confirm(
 
     Returns:
         By candidate, by measure (`speech_nll`, a suite's `trivia_error`, and `wer` where that is
-        the objective): `values` of the seeds, and for all but the baseline a `Verdict`.
+        the objective): `values` of the seeds, and for all but the baseline an `AgainstBaseline`.
 
     Raises:
         VoxtwistError: there is no sweep, or an experiment fails.
@@ -79,7 +80,7 @@ def confirm(
     found = {
         name: {
             measure: {"values": own}
-            | ({} if name == BASELINE else asdict(compare(own, values[BASELINE][measure])))
+            | ({} if name == BASELINE else asdict(compare_seeds(own, values[BASELINE][measure])))
             for measure, own in measures.items()
         }
         for name, measures in values.items()
@@ -117,25 +118,24 @@ def _key(params: Params) -> str:
 
 
 def _experiments() -> list[str]:
-    command = ["dvc", "exp", "list", "--name-only"]
-    return subprocess.run(command, capture_output=True, text=True).stdout.split()
+    return run_dvc(Path(), "exp", "list", "--name-only").stdout.split()
 
 
 def _run(name: str, candidate: Candidate, seed: int, params: Params) -> None:
     twisted = any(setting.startswith("twist.") for setting in candidate.values)
     stages = [*(_TWIST if twisted else []), *_ALWAYS]
     stages += _SPEECH if params.sweep.objective == "wer" else []
-    command = ["dvc", "exp", "run", "--temp", "--single-item", "-n", name]
+    options: list[str] = []
     for setting, value in {**candidate.values, "seed": seed}.items():
-        command += ["-S", f"{setting}={json.dumps(value)}"]
-    done = subprocess.run([*command, *stages], capture_output=True, text=True)
+        options += ["-S", f"{setting}={json.dumps(value)}"]
+    done = run_dvc(Path(), "exp", "run", "--temp", "--single-item", "-n", name, *options, *stages)
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines()
         raise VoxtwistError(f"the experiment {name} failed: {' '.join(lines[-3:])}")
 
 
 def _measures(name: str, params: Params) -> dict[str, float]:
-    """Of one experiment; lower is better."""
+    """The objective of one experiment; lower is better."""
     text = _metrics("text_sft", name)
     measures = {"speech_nll": float(_metrics("train", name)["after"]["loss_speech"])}
     for suite in params.evaluate_text.suites:
@@ -170,3 +170,46 @@ def confirmation_table(found: Mapping[str, Any]) -> Table:
                 ),
             )
     return table
+
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class AgainstBaseline:
+    """A candidate's difference to the baseline; lower is better.
+
+    Attributes:
+        mean, sd: of the candidate over its seeds; sd is the sample's (n - 1).
+        difference: candidate - baseline; `low` and `high` are its 95 % interval (Welch's t, which
+            allows the two to vary differently).
+        verdict: `better`, `worse`, or `inside the noise` when the interval holds 0.
+    """
+
+    mean: float
+    sd: float
+    difference: float
+    low: float
+    high: float
+    verdict: str
+
+
+def compare_seeds(candidate: Sequence[float], baseline: Sequence[float]) -> AgainstBaseline:
+    """Judge a candidate by the values of its seeds and of the baseline's, two or more of each.
+
+    Raises:
+        ValueError: fewer than two values.
+    """
+    new, old = np.asarray(candidate, dtype=float), np.asarray(baseline, dtype=float)
+    if min(len(new), len(old)) < 2:
+        raise ValueError("a noise floor needs at least two seeds")
+    difference = float(new.mean() - old.mean())
+    if new.std() == old.std() == 0:  # no noise at all: Welch's t would divide by it
+        low = high = difference
+    else:
+        interval = ttest_ind(new, old, equal_var=False).confidence_interval(CONFIDENCE)
+        low, high = float(interval.low), float(interval.high)
+    verdict = "better" if high < 0 else "worse" if low > 0 else "inside the noise"
+    return AgainstBaseline(
+        float(new.mean()), float(new.std(ddof=1)), difference, low, high, verdict
+    )

@@ -11,9 +11,8 @@ from pathlib import Path
 import torch
 
 from voxtwist.errors import VoxtwistError
+from voxtwist.interrupt import EX_TEMPFAIL, Terminated
 from voxtwist.sweep.job import Job
-from voxtwist.tracking.runs import Terminated
-from voxtwist.training.stop import EX_TEMPFAIL
 
 POLL = 1.0  # seconds between two looks at the workers
 PATIENCE = 60.0  # seconds for a trial of another machine, before a worker looks after it

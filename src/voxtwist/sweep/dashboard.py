@@ -24,7 +24,7 @@ def serve(
     port: int,
     say: Callable[[str], None],
 ) -> None:
-    """Show the study of the present settings, which may still be running, else the last one kept.
+    """Show the study of the current settings, which may still be running, else the last one kept.
 
     Raises:
         VoxtwistError: there is neither.

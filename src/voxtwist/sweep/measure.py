@@ -7,16 +7,24 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+import torch
+from transformers import PreTrainedTokenizerFast
+
 from voxtwist.codec.loading import load_codec
 from voxtwist.errors import VoxtwistError
-from voxtwist.evaluation.judges import Judges
-from voxtwist.evaluation.questions import HELD_OUT
-from voxtwist.evaluation.speech import evaluate_speech
-from voxtwist.evaluation.text import evaluate_text
-from voxtwist.params import Params
+from voxtwist.evaluation.held_out import trained_on
+from voxtwist.evaluation.speech.evaluate import evaluate_speech
+from voxtwist.evaluation.speech.judges import Judges
+from voxtwist.evaluation.speech.questions import HELD_OUT
+from voxtwist.evaluation.text.evaluate import evaluate_text
+from voxtwist.evaluation.text.trivia import trivia
+from voxtwist.params import Params, Sweep
 from voxtwist.sweep.job import Paths
-from voxtwist.sweep.retention import TEXT_NLL, passages, text_batches, text_nll
+from voxtwist.training.batches import Batch, join
+from voxtwist.training.packing import pack
 from voxtwist.training.train import Trainer
+from voxtwist.vocabulary import IGNORED_LABEL
 
 
 @dataclass(frozen=True)
@@ -24,7 +32,7 @@ class Measured:
     """Lower is better.
 
     Attributes:
-        objective: held-out NLL of speech in nats a token, or WER.
+        objective: held-out NLL of speech in nats per token, or WER.
         retention: nats a token of plain text, or the error rate of a suite.
     """
 
@@ -61,7 +69,7 @@ class Measurer:
         self.scratch.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=self.scratch) as folder:
             checkpoint = Path(folder)
-            trainer.save_checkpoint(checkpoint)
+            trainer.save(checkpoint)
             objective = self._wer(checkpoint, audio) if by_wer else speech_nll
             forgot = self.suite_error(checkpoint) if by_suite else self.retention(trainer)
         return _finite(objective, forgot)
@@ -129,3 +137,59 @@ def _finite(objective: float, retention: float) -> Measured:
         if not math.isfinite(value):
             raise VoxtwistError(f"the {name} is {value}: the training has diverged")
     return Measured(objective, retention)
+
+
+TEXT_NLL = "text_nll"
+
+
+def passages(settings: Sweep, train: Path) -> list[str]:
+    """The first `text_samples` passages: lines of `sweep.text`, or trivia with their answers.
+
+    Trivia questions that are in the training split are left out.
+
+    Raises:
+        VoxtwistError: the file is missing, or there is no passage.
+    """
+    if settings.text is None:
+        questions = trivia()
+        known = trained_on([question.question for question in questions], train)
+        found = [
+            f"{question.question} {question.choices[question.label]}."
+            for question, trained in zip(questions, known, strict=True)
+            if not trained
+        ]
+    else:
+        try:
+            lines = Path(settings.text).read_text(encoding="utf-8").splitlines()
+        except OSError as error:
+            raise VoxtwistError(f"sweep.text {settings.text}: {error.strerror}") from None
+        found = [line.strip() for line in lines if line.strip()]
+    if not found:
+        raise VoxtwistError(
+            f"sweep.text {settings.text or 'null'} gives no passage that was not trained on"
+        )
+    return found[: settings.text_samples]
+
+
+def text_batches(texts: list[str], tokenizer: PreTrainedTokenizerFast, budget: int) -> list[Batch]:
+    """Plain texts, packed into rows of about `budget` tokens; all but their first tokens count."""
+    rows = [
+        {"input_ids": np.array(ids), "labels": np.array([IGNORED_LABEL, *ids[1:]])}
+        for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]
+    ]
+    lengths = np.array([len(row["input_ids"]) for row in rows])
+    return [join([rows[sample] for sample in row]) for row in pack(lengths, budget, seed=0)]
+
+
+@torch.no_grad()
+def text_nll(trainer: Trainer, batches: list[Batch]) -> float:
+    """Nats a token of plain text under the model in training."""
+    trainer.model.eval()
+    nll = count = 0.0
+    for batch in batches:
+        with trainer.accelerator.autocast():
+            _, tallies = trainer.module(batch.to(trainer.accelerator.device))
+        nll += float(tallies["text"].nll)
+        count += float(tallies["text"].count)
+    trainer.model.train()
+    return nll / count

@@ -12,12 +12,12 @@ from optuna.trial import FrozenTrial, TrialState
 from voxtwist.files import write_json
 from voxtwist.sweep.job import Outputs
 from voxtwist.sweep.plots import write_plots
+from voxtwist.sweep.runs import FEASIBLE, RETENTION, RUN_ID
 from voxtwist.sweep.slots import REASON, results
 from voxtwist.sweep.space import Space
 from voxtwist.sweep.study import open_storage
-from voxtwist.sweep.tracked import FEASIBLE, RETENTION, RUN_ID
 
-# Of a trial, in trials.csv behind its settings.
+# A trial's columns in trials.csv, after its settings.
 _COLUMNS = ("objective", "retention", "retention_change", FEASIBLE)
 _MORE = ("steps", "tokens", "seconds", RUN_ID, REASON)
 

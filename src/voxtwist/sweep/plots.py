@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from optuna.visualization import matplotlib as optuna_plots
 
 from voxtwist.params import Sweep
-from voxtwist.sweep.tracked import FEASIBLE
+from voxtwist.sweep.runs import FEASIBLE
 
 _OF_OPTUNA: Mapping[str, Callable[..., Any]] = {
     "history": optuna_plots.plot_optimization_history,

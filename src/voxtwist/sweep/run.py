@@ -1,4 +1,4 @@
-"""The sweep on this machine: a study that goes on where it was, workers, and what they found."""
+"""The sweep on this machine: a resumable study, its workers, and their results."""
 
 import logging
 import time
@@ -8,19 +8,18 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from voxtwist.errors import VoxtwistError
+from voxtwist.interrupt import EX_TEMPFAIL, Terminated, sigterm_raises
 from voxtwist.params import Params
 from voxtwist.sweep.crew import POLL, Crew
 from voxtwist.sweep.job import JOURNAL, Job, Outputs, Paths
-from voxtwist.sweep.measure import Measurer
+from voxtwist.sweep.measure import TEXT_NLL, Measurer
 from voxtwist.sweep.outputs import write_outputs
-from voxtwist.sweep.retention import TEXT_NLL
+from voxtwist.sweep.runs import FEASIBLE, PARENT, RETENTION, data_hashes, parent_run
 from voxtwist.sweep.slots import REASON, results
 from voxtwist.sweep.space import Space
 from voxtwist.sweep.study import open_storage, open_study, study_name
-from voxtwist.sweep.tracked import FEASIBLE, PARENT, RETENTION, data_hashes, parent_run
-from voxtwist.tracking.runs import Terminated, sigterm_raises
 from voxtwist.tracking.store import home
-from voxtwist.training.stop import EX_TEMPFAIL
+from voxtwist.training.checkpoints import NoCheckpoints
 from voxtwist.training.train import Trainer
 
 log = logging.getLogger(__name__)
@@ -54,7 +53,7 @@ def run_sweep(
     job = make_job(space, paths, storage)
     job.scratch.mkdir(parents=True, exist_ok=True)
     if storage is None:
-        restore(job, outputs.journal)
+        restore_study(job, outputs.journal)
     study = open_study(open_storage(job.storage), job.study, params.sweep)
     if join:
         with sigterm_raises():
@@ -84,7 +83,7 @@ def make_job(space: Space, paths: Paths, storage: str | None) -> Job:
     return Job(space.params, paths, name, storage or str(scratch / JOURNAL), scratch)
 
 
-def restore(job: Job, kept: Path) -> None:
+def restore_study(job: Job, kept: Path) -> None:
     """Take up the study that DVC has kept, if it is this one and .scratch does not have it."""
     if Path(job.storage).exists() or not kept.exists():
         return
@@ -96,7 +95,7 @@ def restore(job: Job, kept: Path) -> None:
 
 
 def prepare(job: Job, study: optuna.Study) -> None:
-    """Measure the twist checkpoint, with which all trials are compared, if nobody has yet."""
+    """Measure the twist checkpoint, the baseline of all trials, unless measured before."""
     if RETENTION not in study.user_attrs:
         study.set_user_attr(RETENTION, _retention_before(job))
 
@@ -115,7 +114,7 @@ def _work(job: Job, study: optuna.Study, workers: int, head: bool) -> None:
         with Crew(job, workers) as crew:
             crew.wait(_Progress(study, job.params.sweep.trials), to_the_end=head)
     except Terminated:
-        log.warning("the sweep was stopped: run the same command again to go on")
+        log.warning("the sweep was stopped: run the same command again to resume")
         raise SystemExit(EX_TEMPFAIL) from None
 
 
@@ -126,7 +125,8 @@ def _retention_before(job: Job) -> float:
     if job.params.sweep.retention != TEXT_NLL:
         return measurer.suite_error(start)
     settings = job.params.train.model_copy(update={"freeze": "none"})
-    trainer = Trainer(start, job.paths.train, job.paths.eval, settings, job.params.seed, None)
+    paths, seed = job.paths, job.params.seed
+    trainer = Trainer(start, paths.train, paths.eval, settings, seed, NoCheckpoints())
     return measurer.retention(trainer)
 
 

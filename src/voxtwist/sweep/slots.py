@@ -4,12 +4,14 @@ A trial whose worker died is told as failed, and its slot is queued again with t
 """
 
 import logging
+import threading
+import time
 from collections.abc import Callable
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from voxtwist.sweep.owner import is_dead, own
+from voxtwist.process import Process
 from voxtwist.sweep.space import Space, Values
 
 log = logging.getLogger(__name__)
@@ -19,6 +21,10 @@ LOST = "lost"  # why a trial is no result: its worker ended, or its slot was tak
 REASON = "reason"  # why a result is a failure
 DEATH = "its worker died"
 DEATHS = 3  # of a slot, after which its trial counts as failed
+
+OWNER, BEAT = "owner", "beat"
+EVERY = 60.0  # seconds between two signs of life
+SILENCE = 600.0  # seconds without one, after which a worker of another machine is dead
 
 OnDeath = Callable[[FrozenTrial], None]
 
@@ -99,3 +105,43 @@ def _is_taken(study: optuna.Study, trial: optuna.Trial) -> bool:
         for other in study.get_trials(deepcopy=False)
         if other.number < trial.number and LOST not in other.user_attrs
     )
+
+
+def own(trial: optuna.Trial) -> None:
+    """Sign a trial as this process's."""
+    process = Process.current()
+    trial.set_user_attr(OWNER, [process.host, process.pid, process.started])
+    trial.set_user_attr(BEAT, time.time())
+
+
+def is_dead(trial: FrozenTrial) -> bool:
+    """Whether a trial marked as running has lost its worker.
+
+    On this machine its process is looked for, on others the last sign of life counts.
+    """
+    if OWNER in trial.user_attrs:
+        owner = Process(*trial.user_attrs[OWNER])
+        if owner.is_here:
+            return not owner.is_alive()
+    started = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
+    return time.time() - trial.user_attrs.get(BEAT, started) > SILENCE
+
+
+class Heartbeat:
+    """Gives signs of life for a trial inside a `with`, for workers of other machines."""
+
+    def __init__(self, trial: optuna.Trial) -> None:
+        self._trial, self._over = trial, threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True, name="Heartbeat")
+
+    def __enter__(self) -> "Heartbeat":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        while not self._over.wait(EVERY):
+            self._trial.set_user_attr(BEAT, time.time())

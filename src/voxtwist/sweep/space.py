@@ -17,7 +17,7 @@ from voxtwist.params import Params, Range, explain
 from voxtwist.tracking.runs import flatten
 
 SECTIONS = ("train", "twist")
-# Set by the sweep itself, or no part of what is trained.
+# Set by the sweep itself, or not part of training.
 FIXED = {
     "train.max_steps": "sweep.max_steps is the budget of a trial",
     "train.max_hours": "sweep.max_minutes is the budget of a trial",

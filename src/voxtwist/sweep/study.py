@@ -14,8 +14,7 @@ import voxtwist
 from voxtwist.errors import VoxtwistError
 from voxtwist.params import Sweep
 from voxtwist.sweep.space import Space
-from voxtwist.training.state import code_fingerprint, fingerprint
-from voxtwist.training.tracked import OF_THIS_PROCESS
+from voxtwist.training.state import OF_THIS_PROCESS, code_fingerprint, fingerprint
 
 # Names of goals, plots and the search in several dimensions: in Optuna for years, and pinned.
 warnings.filterwarnings("ignore", category=ExperimentalWarning)
@@ -58,7 +57,7 @@ def open_storage(location: str | Path) -> BaseStorage:
         return JournalStorage(JournalFileBackend(str(location)))
     try:
         return _database(str(location))
-    except Exception as error:  # whatever the driver of that database raises
+    except Exception as error:  # any error of that database's driver
         reason = str(error).splitlines()[0]
         raise VoxtwistError(f"the study's storage {location} cannot be opened: {reason}") from None
 
@@ -111,7 +110,7 @@ def sampler_of(settings: Sweep, begun: int) -> BaseSampler:
 
 
 def pruner_of(settings: Sweep) -> BasePruner:
-    """Who stops a trial that falls behind the others at the same step."""
+    """The pruner: stops a trial that falls behind the others at the same step."""
     if settings.pruner == "none" or settings.pareto:
         return NopPruner()
     if settings.pruner == "hyperband":

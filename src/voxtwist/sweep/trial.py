@@ -2,6 +2,7 @@
 
 import gc
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,17 +13,13 @@ from accelerate.state import AcceleratorState
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna.trial import TrialState
 
+from voxtwist.device import best_device
 from voxtwist.errors import VoxtwistError
-from voxtwist.params import Params
-from voxtwist.sweep.budget import within_budget
+from voxtwist.interrupt import TERMINATED, Stopped
+from voxtwist.params import Params, Sweep, Train
 from voxtwist.sweep.job import Job
 from voxtwist.sweep.measure import Measured, Measurer
-from voxtwist.sweep.owner import Heartbeat
-from voxtwist.sweep.reporting import SPEECH, ReportingRun
-from voxtwist.sweep.slots import REASON, put_back
-from voxtwist.sweep.space import Space
-from voxtwist.sweep.starts import Starts
-from voxtwist.sweep.tracked import (
+from voxtwist.sweep.runs import (
     FEASIBLE,
     PARENT,
     RETENTION,
@@ -30,9 +27,12 @@ from voxtwist.sweep.tracked import (
     STOPPED,
     Tracker,
 )
+from voxtwist.sweep.slots import REASON, Heartbeat, put_back
+from voxtwist.sweep.space import Space
+from voxtwist.sweep.starts import Starts
 from voxtwist.tracking.runs import Run, flatten
+from voxtwist.training.checkpoints import NoCheckpoints
 from voxtwist.training.precision import choose_precision
-from voxtwist.training.stop import TERMINATED, Stopped
 from voxtwist.training.train import Metrics, Trainer
 
 
@@ -65,7 +65,7 @@ class Trials:
             keep=self.space.finite("twist"),
         )
         self.tracker = Tracker(job)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = torch.device(best_device())
         # Once, or trials of the same settings could differ by what a timing said.
         self.precision = choose_precision(job.params.train.precision, device)
 
@@ -115,7 +115,9 @@ class Trials:
             settings = settings.model_copy(update={"precision": self.precision})
         paths = self.job.paths
         with self.starts.of(params) as start:
-            trainer = Trainer(start, paths.train, paths.eval, settings, params.seed, states=None)
+            trainer = Trainer(
+                start, paths.train, paths.eval, settings, params.seed, NoCheckpoints()
+            )
         reporting = ReportingRun(run, trial, len(trainer.steps), not params.sweep.pareto)
         begun = time.perf_counter()
         try:
@@ -184,3 +186,50 @@ def _before_key(params: Params) -> str:
     parts |= {"restrict_speech": params.train.restrict_speech}
     parts |= {"speech_weight": params.train.speech_weight}
     return f"before {parts}"
+
+
+def within_budget(settings: Train, sweep: Sweep) -> Train:
+    """`train` cut down to the smallest of the budgets that `sweep` names, schedule included.
+
+    `max_tokens` becomes steps of as many tokens as the settings take at once. `max_minutes` ends a
+    training wherever it is: its learning rate has not come down by then.
+    """
+    limits = [settings.max_steps, sweep.max_steps]
+    if sweep.max_tokens is not None:
+        per_step = settings.step_tokens or settings.batch_tokens
+        limits.append(max(1, round(sweep.max_tokens / per_step)))
+    return settings.model_copy(
+        update={
+            "max_steps": min((limit for limit in limits if limit), default=None),
+            "max_hours": sweep.max_minutes and sweep.max_minutes / 60,
+            "eval_steps": sweep.eval_steps,
+            "eval_samples": sweep.eval_samples,
+        }
+    )
+
+
+SPEECH = "eval/loss_speech"
+
+
+class ReportingRun:
+    """A tracked run that reports the held-out NLL of speech to a trial.
+
+    Raises `optuna.TrialPruned` out of the training when the pruner gives the trial up, but not at
+    the last step, when nothing is saved by it.
+    """
+
+    def __init__(self, run: Run, trial: optuna.Trial, last_step: int, prunable: bool) -> None:
+        self._run, self._trial = run, trial
+        self._last_step, self._prunable = last_step, prunable
+        self.id = run.id
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        self._run.log_metrics(metrics, step)
+        if SPEECH not in metrics or step == 0 or not self._prunable:
+            return
+        self._trial.report(metrics[SPEECH], step)
+        if step < self._last_step and self._trial.should_prune():
+            raise optuna.TrialPruned(f"behind the other trials at step {step}")
+
+    def keep_metrics(self) -> None:
+        self._run.keep_metrics()

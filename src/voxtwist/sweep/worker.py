@@ -8,11 +8,11 @@ import optuna
 from filelock import FileLock
 from optuna.trial import TrialState
 
-from voxtwist.cli.errors import one_line_errors
 from voxtwist.sweep.job import Job
 from voxtwist.sweep.slots import claim, fill
 from voxtwist.sweep.study import open_storage, open_study, sampler_of
 from voxtwist.sweep.trial import Trials
+from voxtwist.terminal import one_line_errors
 
 
 def work(job: Job) -> None:
@@ -24,7 +24,7 @@ def work(job: Job) -> None:
 
 
 def next_trial(trials: Trials) -> optuna.Trial | None:
-    """Queue what is missing, and claim the first in the queue, with settings of its own."""
+    """Queue what is missing, and claim the first in the queue, with its settings."""
     study, sweep = trials.study, trials.job.params.sweep
     with FileLock(trials.job.lock):
         fill(study, sweep.trials, trials.space.current, trials.tracker.close_dead)

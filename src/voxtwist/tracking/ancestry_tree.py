@@ -10,7 +10,7 @@ from rich.tree import Tree
 from voxtwist.tracking.ancestry import names
 
 SHOWN_FILES = 8
-# Who is made of whom; what stands in none of them is left for the end.
+# Who is made of whom; the rest comes last.
 MADE_OF = {"checkpoint": ["splits", "start"], "splits": ["train", "eval", "raw"]}
 MADE_OF |= {"start": ["base", "codec"]}
 TITLES = {
@@ -26,7 +26,7 @@ TITLES = {
 
 
 def model_tree(found: dict[str, Any]) -> Tree:
-    """Of what `ancestry.of_model` returns."""
+    """The tree of what `ancestry.of_model` returns."""
     run, data = found["run"], found["data"]
     head = names(found["versions"]) or "not registered"
     tree = Tree(Text(head, style="bold"))
@@ -46,7 +46,7 @@ def model_tree(found: dict[str, Any]) -> Tree:
 
 
 def data_tree(found: dict[str, Any]) -> Tree:
-    """Of what `ancestry.of_data` returns."""
+    """The tree of what `ancestry.of_data` returns."""
     tree = Tree(Text(f"data {found['md5']}", style="bold"))
     if not found["runs"] and not found["versions"]:
         tree.add("no run or version of this store used it")

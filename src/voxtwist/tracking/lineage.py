@@ -2,7 +2,6 @@
 
 import os
 import platform
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from voxtwist.tracking import hashes
+from voxtwist.vcs import pipeline_md5, try_git
 
 PACKAGES = (
     "voxtwist",
@@ -84,7 +83,7 @@ class Lineage:
 
 
 def collect(root: Path, data: Mapping[str, str]) -> Lineage:
-    """Everything about the present moment.
+    """The lineage of this moment.
 
     Args:
         root: the work tree.
@@ -94,7 +93,7 @@ def collect(root: Path, data: Mapping[str, str]) -> Lineage:
         commit=commit(root),
         stage=os.environ.get("DVC_STAGE"),
         experiment=os.environ.get("DVC_EXP_NAME"),
-        md5={name: hashes.pipeline_md5(root, path) for name, path in data.items()},
+        md5={name: pipeline_md5(root, path) for name, path in data.items()},
         paths=dict(data),
         versions=versions(),
         hardware=hardware(),
@@ -103,12 +102,12 @@ def collect(root: Path, data: Mapping[str, str]) -> Lineage:
 
 def commit(root: Path) -> Commit:
     """The work tree at `root` against HEAD. Changes nothing in the repository."""
-    sha = _git(root, "rev-parse", "--verify", "HEAD")
+    sha = try_git(root, "rev-parse", "--verify", "HEAD")
     if sha is None:
         return Commit(None, False, "")
     everything = ["--", ":/", *WRITTEN_BY_US]
     changed = _diff(root, "HEAD", *everything)
-    untracked = _git(root, "ls-files", "-z", "--others", "--exclude-standard", *everything) or ""
+    untracked = try_git(root, "ls-files", "-z", "--others", "--exclude-standard", *everything) or ""
     new = [name for name in untracked.split("\0") if name]
     for name in new:
         if (root / name).stat().st_size <= UNTRACKED_LIMIT:
@@ -149,16 +148,5 @@ def _cpu_model() -> str:
 
 
 def _diff(root: Path, *arguments: str) -> str:
-    """A patch whatever the user's git settings are."""
-    return _git(root, "diff", "--binary", "--no-color", "--no-ext-diff", *arguments) or ""
-
-
-def _git(root: Path, *arguments: str) -> str | None:
-    """Standard output, or None when git refuses (code above 1: `diff --no-index` returns 1)."""
-    try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=root, capture_output=True, text=True, errors="surrogateescape"
-        )
-    except FileNotFoundError:
-        return None
-    return done.stdout if done.returncode <= 1 else None
+    """A patch, independent of the user's git settings."""
+    return try_git(root, "diff", "--binary", "--no-color", "--no-ext-diff", *arguments) or ""

@@ -17,7 +17,7 @@ BATCH = 1000  # MLflow takes no more metrics in one call
 
 
 class MetricBuffer:
-    """Collects metrics and sends them in batches from a thread of its own.
+    """Collects metrics and sends them in batches from its own thread.
 
     One `log_metric` takes some 26 ms on SQLite and minutes when a server is down: training must
     neither wait for it nor fail because of it. Metrics that could not be sent before `close` gave

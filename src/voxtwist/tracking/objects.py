@@ -16,7 +16,7 @@ from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.tree import Tree
 
 from voxtwist.errors import VoxtwistError
-from voxtwist.tracking import hashes
+from voxtwist.vcs import locked, md5
 
 logging.getLogger("dvc").setLevel(logging.ERROR)
 
@@ -57,7 +57,7 @@ class Objects:
         if self._remote is not None and asked - found.keys():
             there = {d for d in asked - found.keys() if self._complete(self._remote, d)}
             found |= dict.fromkeys(there, "remote")
-        for path, known in hashes.locked(self._root).items():
+        for path, known in locked(self._root).items():
             if (self._root / path).exists():
                 found |= dict.fromkeys((known & asked) - found.keys(), "work tree")
         return found
@@ -105,3 +105,25 @@ class Objects:
 
 def _tree(store: HashFileDB, digest: str) -> Tree:
     return Tree.load(store, HashInfo("md5", digest))
+
+
+def restore(root: Path, digest: str, usual: Path, into: Path) -> Path:
+    """Find the file or directory with a hash.
+
+    Args:
+        root: the project.
+        digest: DVC's md5, `.dir` at its end for a directory.
+        usual: where it lies unless the work tree has moved on, relative to `root` or absolute.
+        into: path to write it to when it lies elsewhere; nothing may be there.
+
+    Returns:
+        `root / usual` when its bytes have that hash, else `into`.
+
+    Raises:
+        VoxtwistError: it is neither there nor in the cache nor in a DVC remote.
+    """
+    place = root / usual
+    if place.exists() and md5(place) == digest:
+        return place
+    Objects(root).restore(digest, into)
+    return into

@@ -10,9 +10,9 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from voxtwist.errors import VoxtwistError
-from voxtwist.tracking.hashes import md5
 from voxtwist.tracking.registry import find_version
 from voxtwist.tracking.store import Store
+from voxtwist.vcs import md5
 
 SHORTEST_PREFIX = 4  # characters of a run id
 MISSING = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"}
@@ -28,13 +28,13 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Data:
+class DataHash:
     """A file or directory by DVC's md5."""
 
     md5: str
 
 
-def find(store: Store, target: str) -> Model | Data:
+def find(store: Store, target: str) -> Model | DataHash:
     """What `target` names: `models:/…`, a run id or its first letters, an md5, or a path.
 
     Raises:
@@ -44,14 +44,14 @@ def find(store: Store, target: str) -> Model | Data:
         version = find_version(store, "", target)
         return Model(run_of(store, version), version)
     if Path(target).exists():
-        return Data(md5(Path(target)))
+        return DataHash(md5(Path(target)))
     runs = [run for run in all_runs(store) if run.info.run_id.startswith(target)]
     if len(runs) == 1 and len(target) >= SHORTEST_PREFIX:
         return Model(runs[0])
     if len(runs) > 1:
         raise VoxtwistError(f"{len(runs)} runs start with {target!r}: give more letters")
     if _is_hash(target):
-        return Data(target)
+        return DataHash(target)
     raise VoxtwistError(f"{target!r} is no run, hash or file here: give {TARGETS}")
 
 
@@ -62,7 +62,7 @@ def find_model(store: Store, target: str) -> Model:
         VoxtwistError: it names data, or nothing.
     """
     found = find(store, target)
-    if isinstance(found, Data):
+    if isinstance(found, DataHash):
         raise VoxtwistError(f"{target!r} is data or unknown: name a model version or a run")
     return found
 
@@ -113,7 +113,7 @@ def aliases(client: MlflowClient, version: ModelVersion) -> list[str]:
 
 
 def hashes_of(tags: dict[str, str]) -> dict[str, str]:
-    """Of the data that a run or version names: `{"raw": md5, …}`."""
+    """Hashes of the data that a run or version names: `{"raw": md5, …}`."""
     return {name[4:]: value for name, value in tags.items() if name.startswith("md5.")}
 
 

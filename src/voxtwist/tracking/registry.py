@@ -9,14 +9,14 @@ from mlflow.exceptions import MlflowException
 
 from voxtwist.errors import VoxtwistError
 from voxtwist.files import write_json
-from voxtwist.tracking import hashes
 from voxtwist.tracking.store import Store
+from voxtwist.vcs import md5, pipeline_md5
 
 LINEAGE = ("git.", "dvc.", "md5.", "version.", "hardware.")
 PACKAGED_FROM = "voxtwist.packaged_from"  # on a version with weights: the number of the one without
 
 
-def register(
+def register_checkpoint(
     store: Store,
     run_id: str,
     model: str,
@@ -37,7 +37,7 @@ def register(
         report: JSON file to write: `{"model": …, "version": …, "run_id": …, "md5": …}`.
         evidence: files that become artifacts of the run, below `lineage`.
     """
-    digest = hashes.pipeline_md5(root, checkpoint)
+    digest = pipeline_md5(root, checkpoint)
     version = _find(store, model, run_id, digest) or _create(
         store, run_id, model, root / checkpoint, digest
     )
@@ -127,7 +127,7 @@ def _create(store: Store, run_id: str, model: str, checkpoint: Path, digest: str
             {
                 "path": file.relative_to(checkpoint).as_posix(),
                 "bytes": file.stat().st_size,
-                "md5": hashes.md5(file),
+                "md5": md5(file),
             }
             for file in files
         ],

@@ -5,9 +5,7 @@ import getpass
 import json
 import logging
 import os
-import signal
 import sys
-import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +16,8 @@ from mlflow.entities import DatasetInput, InputTag, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-from voxtwist.tracking import liveness
+from voxtwist.interrupt import sigterm_raises
+from voxtwist.process import Process
 from voxtwist.tracking.lineage import Lineage
 from voxtwist.tracking.metric_buffer import MetricBuffer
 from voxtwist.tracking.store import Store
@@ -26,6 +25,8 @@ from voxtwist.tracking.store import Store
 log = logging.getLogger(__name__)
 logging.getLogger("mlflow.system_metrics").setLevel(logging.WARNING)
 
+PATCH = "lineage/work_tree.patch"  # artifact of a run whose code differed from its commit
+HOST, PROCESS, STARTED = "process.host", "process.id", "process.started"  # tags
 RESTORED_FROM = "voxtwist.restored_from"
 RECREATES = "voxtwist.recreates"  # id of the run whose model is made again
 # In the environment, so that they reach a training inside `dvc repro`.
@@ -46,10 +47,6 @@ class Dataset:
     digest: str
     source: Path
     context: Literal["training", "evaluation"] = "training"
-
-
-class Terminated(SystemExit):
-    """SIGTERM as an exception, so that training can save its state and the run be closed."""
 
 
 @dataclass
@@ -123,7 +120,7 @@ class Run:
         """Tag the run with its lineage; what differs from the commit becomes an artifact."""
         self.set_tags(lineage.tags())
         if lineage.commit.dirty:
-            self.log_text(lineage.commit.diff, "lineage/work_tree.patch")
+            self.log_text(lineage.commit.diff, PATCH)
 
 
 @contextlib.contextmanager
@@ -155,7 +152,7 @@ def training_run(
     try:
         with sigterm_raises():
             run.log_lineage(lineage)
-            run.set_tags(liveness.tags())
+            run.set_tags(process_tags())
             if run_id is None:
                 run.log_params(params)
                 run.log_datasets(datasets)
@@ -186,6 +183,19 @@ def resume_run(store: Store, run_id: str) -> Iterator[Run]:
         yield run
     finally:
         run.metrics.close()
+
+
+def process_tags() -> dict[str, str]:
+    """This process, as tags of the run that it works on."""
+    process = Process.current()
+    return {HOST: process.host, PROCESS: str(process.pid), STARTED: f"{process.started:.0f}"}
+
+
+def process_of(tags: Mapping[str, str]) -> Process | None:
+    """The process that a run's tags name, where they do."""
+    if PROCESS not in tags:
+        return None
+    return Process(tags[HOST], int(tags[PROCESS]), float(tags[STARTED]))
 
 
 def run_name(preset: str, freeze: str, learning_rate: float, fingerprint: str) -> str:
@@ -243,20 +253,3 @@ def _here(store: Store, run_id: str) -> str:
     )
     store.client.set_terminated(created.info.run_id)
     return created.info.run_id
-
-
-@contextlib.contextmanager
-def sigterm_raises() -> Iterator[None]:
-    """SIGTERM raises `Terminated` in the body, where that is in the main thread."""
-
-    def terminate(signum: int, _frame: object) -> None:
-        raise Terminated(128 + signum)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Python delivers signals to the main thread only
-        return
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -114,3 +114,16 @@ def _create(client: MlflowClient, name: str, artifacts: Path) -> Experiment:
             raise
         return found
     return client.get_experiment(created)
+
+
+def fetch(store: Store, run_id: str, artifact: str, folder: Path) -> Path | None:
+    """Copy a file or folder of a run's artifacts below `folder`; None when the run has none.
+
+    Returns:
+        Where it is now.
+    """
+    parent, _, _ = artifact.rpartition("/")
+    listed = store.client.list_artifacts(run_id, parent or None)
+    if artifact not in {file.path for file in listed}:
+        return None
+    return Path(store.client.download_artifacts(run_id, artifact, str(folder)))

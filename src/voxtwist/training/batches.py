@@ -7,12 +7,10 @@ import torch
 from torch import Tensor
 
 from voxtwist.data.index import TokenIndex
-from voxtwist.data.packing import pack, pad
 from voxtwist.errors import VoxtwistError
 from voxtwist.params import Train
-from voxtwist.vocabulary import SpeechVocabulary
-
-IGNORE = -100
+from voxtwist.training.packing import pack, pad
+from voxtwist.vocabulary import IGNORED_LABEL, SpeechVocabulary
 
 
 @dataclass(frozen=True)
@@ -43,14 +41,14 @@ def read_batch(index: TokenIndex, samples: np.ndarray, padded: bool = False) -> 
     rows = [index.read(int(sample)) for sample in samples]
     # No sample is predicted from the one before it; prompts are -100 there anyway.
     for row in rows:
-        row["labels"][0] = IGNORE
+        row["labels"][0] = IGNORED_LABEL
     if padded:
         longest = max(len(row["input_ids"]) for row in rows)
         # Behind the sample, where causal attention does not look back at it: any id will do.
         rows = [
             {
                 "input_ids": _fill(row["input_ids"], longest, int(row["input_ids"][-1])),
-                "labels": _fill(row["labels"], longest, IGNORE),
+                "labels": _fill(row["labels"], longest, IGNORED_LABEL),
             }
             for row in rows
         ]
@@ -150,6 +148,12 @@ def share(rows: list[np.ndarray], processes: int) -> list[np.ndarray]:
     return rows
 
 
-def every_row(index: TokenIndex, budget: int, limit: int | None) -> list[np.ndarray]:
-    """The first `limit` samples (None: all) once, packed, always in the same order."""
-    return pack(np.asarray(index.lengths[:limit]), budget, seed=0)
+def every_row(index: TokenIndex, budget: int, limit: int | None, seed: int) -> list[np.ndarray]:
+    """`limit` samples drawn by the seed (None: all), each once, packed, always in the same order.
+
+    Not the first ones: they are of the first shards, and say little about the others.
+    """
+    samples = np.arange(len(index))
+    if limit is not None and limit < len(index):
+        samples = np.sort(np.random.default_rng(seed).choice(samples, limit, replace=False))
+    return [samples[row] for row in pack(np.asarray(index.lengths)[samples], budget, seed=0)]

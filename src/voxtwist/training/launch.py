@@ -8,7 +8,7 @@ import os
 import shlex
 import sys
 
-from voxtwist.training.stop import EX_TEMPFAIL
+from voxtwist.interrupt import EX_TEMPFAIL
 
 VARIABLE = "VOXTWIST_LAUNCH"
 

@@ -24,8 +24,8 @@ def reduce_tallies(sums: dict[str, Tally], accelerator: Accelerator) -> dict[str
     }
 
 
-def summarise(tallies: dict[str, Tally], speech_weight: float) -> dict[str, float]:
-    """`loss_text`, `loss_speech`: nats a token; `accuracy_*`: top-1; `loss`: what is minimised."""
+def summarise_losses(tallies: dict[str, Tally], speech_weight: float) -> dict[str, float]:
+    """`loss_text`, `loss_speech`: nats per token; `accuracy_*`: top-1; `loss`: the objective."""
     text, speech = tallies["text"], tallies["speech"]
     metrics = {}
     for kind, tally in tallies.items():

@@ -1,4 +1,4 @@
-"""AdamW with a learning rate of its own for new rows, and the warm-up and cosine schedule."""
+"""AdamW with a separate learning rate for new rows, and the warm-up and cosine schedule."""
 
 import math
 

@@ -6,7 +6,7 @@ from tqdm import tqdm
 
 
 class TrainingProgress:
-    """Steps done, losses of text and speech, tokens a second, memory, and the time left."""
+    """Steps done, losses of text and speech, tokens per second, memory, and the time left."""
 
     def __init__(self, steps: int, done: int, show: bool = True) -> None:
         self._bar = tqdm(

@@ -77,5 +77,5 @@ def _like(value: Any, parameter: Any) -> Any:
     """A tensor in its parameter's shards; AdamW's count of steps stays as it is."""
     if not isinstance(parameter, DTensor) or value.shape != parameter.shape:
         return value
-    # Every process has read the whole tensor: nothing is to be sent.
+    # Every process has read the whole tensor: nothing needs sending.
     return distribute_tensor(value, parameter.device_mesh, parameter.placements, src_data_rank=None)

@@ -19,7 +19,7 @@ from voxtwist.vocabulary import SpeechVocabulary
 
 class SpokenModel(nn.Module):
     """A causal language model with split tables, packed attention and the loss inside, so that
-    whatever wraps it (DDP, autocast) sees one forward."""
+    its wrappers (DDP, autocast) see one forward."""
 
     def __init__(
         self, model: PreTrainedModel, vocabulary: SpeechVocabulary, settings: Train

@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+# Settings that say how far a training gets before it is interrupted, not what comes out of it.
+OF_THIS_PROCESS = {"max_hours", "save_steps"}
 _FILE = "state.pt"
 _RUN = "run"
 
@@ -69,7 +71,7 @@ class StateFolder:
 
     @property
     def run_id(self) -> str | None:
-        """The tracked run that goes on, also where no step has been saved yet."""
+        """The tracked run to resume, even before any step has been saved."""
         file = self.folder / _RUN
         return file.read_text() if file.exists() else None
 

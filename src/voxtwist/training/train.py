@@ -1,7 +1,6 @@
 """Fine-tuning: a thin Accelerate loop over packed rows."""
 
 import math
-import shutil
 import time
 from contextlib import nullcontext
 from dataclasses import replace
@@ -12,28 +11,29 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, gather_object, set_seed
-from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from voxtwist.data.index import TokenIndex
-from voxtwist.data.packing import utilisation
+from voxtwist.device import best_device
 from voxtwist.errors import VoxtwistError
+from voxtwist.interrupt import Stopped, StopRequest
 from voxtwist.model.base import load_model, load_tokenizer
 from voxtwist.model.loss import Tally
 from voxtwist.model.twist import speech_mass
 from voxtwist.params import Train
 from voxtwist.training.batches import Batch, disturb_speech, every_row, plan_steps, read_batch
-from voxtwist.training.metrics import add_tallies, memory_gb, reduce_tallies, summarise
+from voxtwist.training.checkpoints import Checkpoints, save
+from voxtwist.training.metrics import add_tallies, memory_gb, reduce_tallies, summarise_losses
 from voxtwist.training.optimizer import build_optimizer, build_schedule
+from voxtwist.training.packing import utilisation
 from voxtwist.training.precision import choose_precision
 from voxtwist.training.progress import TrainingProgress
 from voxtwist.training.run import Metrics, NoRun, OpenRun, Run
-from voxtwist.training.sharding import asked_to_shard, load_optimizer, shard, whole
+from voxtwist.training.sharding import asked_to_shard, load_optimizer, shard
 from voxtwist.training.spoken_model import SpokenModel
-from voxtwist.training.state import StateFolder, TrainingState
-from voxtwist.training.stop import Stopped, StopRequest
+from voxtwist.training.state import StateFolder
 from voxtwist.training.utilisation import mfu
-from voxtwist.vocabulary import SpeechVocabulary
+from voxtwist.vocabulary import IGNORED_LABEL, SpeechVocabulary
 
 
 def train(
@@ -50,22 +50,22 @@ def train(
     """Fine-tune the checkpoint `start`; write the `best` and the `last` checkpoint.
 
     Args:
-        states: a training that was killed goes on from here, with the same result.
-        open_run: opens the tracked run: a new one for None, or the one of that id again. Of many
-            processes only the main one opens it.
+        states: a killed training resumes from here, with the same result.
+        open_run: opens the tracked run: a new one for None, or again the one of that id. Only the
+            main process opens it.
 
     Returns:
-        `run_id` (empty but in the main process), `steps`, `tokens`, `seconds`, `precision`, and
+        `run_id` (empty except in the main process), `steps`, `tokens`, `seconds`, `precision`, and
         under `before`, `after` (the best checkpoint: lowest `loss` on the evaluation split) and
-        `last` the evaluation's `loss_text`, `loss_speech` (nats a token), `accuracy_text`,
+        `last` the evaluation's `loss_text`, `loss_speech` (nats per token), `accuracy_text`,
         `accuracy_speech`, `loss`; under `last_step` the metrics of the last optimizer step's
         training samples.
 
     Raises:
         VoxtwistError: a gradient that is not finite, or fewer samples than devices.
-        Stopped: SIGTERM came or `max_hours` are over; the state is saved, the next call goes on.
+        Stopped: SIGTERM came or `max_hours` are over; the state is saved, the next call resumes.
     """
-    trainer = Trainer(start, train_file, eval_file, settings, seed, states)
+    trainer = Trainer(start, train_file, eval_file, settings, seed, Checkpoints(states))
     main = trainer.accelerator.is_main_process
     with open_run(states.run_id) if main else nullcontext(NoRun()) as run:
         if main:
@@ -79,11 +79,7 @@ def train(
 
 
 class Trainer:
-    """Model, data, optimizer and state of one training.
-
-    Without `states` nothing is written: neither what an interrupted training would go on from nor
-    a best checkpoint.
-    """
+    """Model, data, optimizer and state of one training; `checkpoints` is what it writes."""
 
     def __init__(
         self,
@@ -92,14 +88,16 @@ class Trainer:
         eval_file: Path,
         settings: Train,
         seed: int,
-        states: StateFolder | None,
+        checkpoints: Checkpoints,
     ) -> None:
         set_seed(seed)
-        self.settings, self.seed, self.states = settings, seed, states
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.state = (states and states.load()) or TrainingState()
+        self.settings, self.seed, self.checkpoints = settings, seed, checkpoints
+        # 1. The state to resume from, and its arithmetic.
+        device = torch.device(best_device())
+        self.state = checkpoints.load()
         self.precision = self.state.precision or choose_precision(settings.precision, device)
         self.state.precision = self.precision
+        # 2. The processes that train together.
         self.sharded = asked_to_shard()
         self.accelerator = Accelerator(
             mixed_precision="bf16" if self.precision == "bf16" else "no",
@@ -107,16 +105,19 @@ class Trainer:
             # There are no buffers that differ between processes.
             kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
         )
+        # 3. The model: split tables, frozen parts, packed attention.
         self.tokenizer = load_tokenizer(start)
         model = load_model(start)
         if not self.state.step and self.accelerator.is_main_process:
             self.start_speech_mass = speech_mass(model, self.tokenizer)
         self.vocabulary = SpeechVocabulary.from_tokenizer(self.tokenizer)
         self.module = SpokenModel(model, self.vocabulary, settings)
+        # 4. The data, planned into steps of whole rows.
         self.data, self.eval_data = TokenIndex.open(train_file), TokenIndex.open(eval_file)
         self.steps = plan_steps(
             np.asarray(self.data.lengths), settings, self.accelerator.num_processes, seed
         )
+        # 5. Weights of the state, then shards, then the optimizer over them and its state.
         if self.state.step:
             self.module.load_state_dict(self.state.model)
         if self.sharded:
@@ -127,6 +128,7 @@ class Trainer:
             load_optimizer(optimizer, self.state.optimizer)
             self.schedule.load_state_dict(self.state.schedule)
             self.state.model, self.state.optimizer = {}, {}  # copied: free the memory
+        # 6. What Accelerate wraps: the model of every device, and the optimizer.
         self.module.train()
         self.model = self.module if self.sharded else self.accelerator.prepare(self.module)
         self.optimizer = self.accelerator.prepare(optimizer)
@@ -169,7 +171,7 @@ class Trainer:
                 stop_reason = None if last else self.agree(stop.reason)
                 if not last and (stop_reason or step % settings.save_steps == 0):
                     run.keep_metrics()
-                    self.save_state(step)
+                    self.keep_state(step)
                 if stop_reason:
                     raise Stopped(stop_reason, step, len(self.steps))
         return {
@@ -192,12 +194,12 @@ class Trainer:
         weight = self.loss_weight(batches)
         sums: dict[str, Tally] = {}
         for number, batch in enumerate(batches, start=1):
-            # Gradients are exchanged once a step; sharded ones each time, as no device holds all.
+            # Gradients are exchanged once per step; sharded ones every time: no device holds all.
             exchange = self.sharded or number == len(batches)
             with nullcontext() if exchange else self.accelerator.no_sync(self.model):
                 with self.accelerator.autocast():
                     loss, tallies = self.model(batch.to(self.accelerator.device))
-                # DDP averages over processes; the weight is of all of them together.
+                # DDP averages over processes; the weight counts all of them together.
                 self.accelerator.backward(loss * processes / weight)
             add_tallies(sums, tallies)
         self.tokens += sum(int(self.data.lengths[row].sum()) for row in self.steps[step - 1])
@@ -212,7 +214,7 @@ class Trainer:
         self.optimizer.zero_grad()
         speed = (self.tokens - self.state.tokens) / (time.perf_counter() - self.started)
         metrics = {
-            **summarise(reduce_tallies(sums, self.accelerator), self.settings.speech_weight),
+            **summarise_losses(reduce_tallies(sums, self.accelerator), self.settings.speech_weight),
             "gradient_norm": norm,
             "learning_rate": self.optimizer.param_groups[-1]["lr"],
             "new_rows_learning_rate": self.optimizer.param_groups[0]["lr"],
@@ -239,7 +241,7 @@ class Trainer:
         return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
 
     def start_clock(self) -> None:
-        """Seconds and tokens a second count from here, behind those of an interrupted training."""
+        """Seconds and tokens per second count from here, after those of an interrupted training."""
         self.tokens = self.state.tokens
         self.started = time.perf_counter()
 
@@ -257,7 +259,7 @@ class Trainer:
     def loss_weight(self, batches: list[Batch]) -> float:
         """Supervised tokens of the step over all processes, speech ones times `speech_weight`."""
         labels = torch.cat([batch.labels[0] for batch in batches])
-        supervised = labels[labels != -100]
+        supervised = labels[labels != IGNORED_LABEL]
         speech = (supervised >= self.module.first_speech_label).sum()
         weight = len(supervised) - speech + self.settings.speech_weight * speech
         total = float(self.accelerator.reduce(weight.to(self.accelerator.device), "sum"))
@@ -270,9 +272,9 @@ class Trainer:
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
         sums = {kind: Tally.empty(self.accelerator.device) for kind in ("text", "speech")}
         settings = self.settings
-        rows = every_row(self.eval_data, settings.batch_tokens, settings.eval_samples)
+        rows = every_row(self.eval_data, settings.batch_tokens, settings.eval_samples, self.seed)
         for first in range(0, len(rows), processes):
-            # Sharded forwards need all processes: one without a row of its own repeats the last.
+            # Sharded forwards need all processes: one without a row repeats the last.
             number = min(first + rank, len(rows) - 1)
             batch = read_batch(self.eval_data, rows[number]).to(self.accelerator.device)
             with self.accelerator.autocast():
@@ -280,51 +282,31 @@ class Trainer:
             if number == first + rank:
                 add_tallies(sums, tallies)
         self.model.train()
-        metrics = summarise(reduce_tallies(sums, self.accelerator), settings.speech_weight)
+        metrics = summarise_losses(reduce_tallies(sums, self.accelerator), settings.speech_weight)
         log_evaluation(run, metrics, step)
         return metrics
 
     def keep_if_best(self, metrics: Metrics, step: int) -> None:
         if metrics["loss"] < self.state.best.get("loss", math.inf):
             self.state.best = {**metrics, "step": step}
-            if self.states:
-                self.save_checkpoint(self.states.best)
+            self.checkpoints.keep_best(self.accelerator, self.module, self.tokenizer)
 
-    def save_checkpoint(self, folder: Path) -> None:
-        weights = self.weights()
-        if self.accelerator.is_main_process:
-            self.module.save(weights, folder, self.tokenizer)
-
-    def weights(self) -> dict[str, Tensor]:
-        """The module's state, whole, in the main process; all of them must call it."""
-        state = self.module.state_dict(keep_vars=True)  # tied parameters are one object then
-        state = whole(state, keep=self.accelerator.is_main_process)
-        return {name: value.detach() for name, value in state.items() if value is not None}
-
-    def save_state(self, step: int) -> None:
-        if self.states is None:
-            return
-        main = self.accelerator.is_main_process
-        model, optimizer = self.weights(), whole(self.optimizer.state_dict(), keep=main)
-        if main:
-            self.states.save(
-                replace(
-                    self.state,
-                    step=step,
-                    tokens=self.tokens,
-                    seconds=self.seconds,
-                    model=model,
-                    optimizer=optimizer,
-                    schedule=self.schedule.state_dict(),
-                )
-            )
+    def keep_state(self, step: int) -> None:
+        state = replace(
+            self.state,
+            step=step,
+            tokens=self.tokens,
+            seconds=self.seconds,
+            schedule=self.schedule.state_dict(),
+        )
+        self.checkpoints.keep_state(self.accelerator, self.module, self.optimizer, state)
 
     def write(self, best: Path, last: Path) -> None:
-        if self.states is None:
-            return
-        self.save_checkpoint(last)
-        if self.accelerator.is_main_process:
-            shutil.copytree(self.states.best, best, dirs_exist_ok=True)
+        self.checkpoints.write(self.accelerator, self.module, self.tokenizer, best, last)
+
+    def save(self, folder: Path) -> None:
+        """Write the present weights as a plain Hugging Face checkpoint."""
+        save(self.accelerator, self.module, self.tokenizer, folder)
 
 
 def log_evaluation(run: Run, metrics: Metrics, step: int) -> None:

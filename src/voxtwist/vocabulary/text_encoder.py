@@ -16,7 +16,7 @@ SPACED_WORDS = re.compile(r"[!-~\n]*[!-~](?: [!-~]+)*")
 
 # How the tokenizers of GPT-2, Llama 3 and Qwen cut text before BPE, which sees one piece at a time.
 # Read from left to right, none of these patterns matches over the place between a word and the
-# space behind it, none looks back over it, and only runs of spaces look ahead. So " word" has the
+# space after it, none looks back over it, and only runs of spaces look ahead. So " word" has the
 # same ids in every text of the form above.
 CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 WORD_PATTERNS = tuple(

@@ -28,7 +28,7 @@ def speech_token(code: int) -> str:
 def extend_tokenizer(
     tokenizer: PreTrainedTokenizerFast, n_codes: int, fmt: str
 ) -> PreTrainedTokenizerFast:
-    """A copy of a text tokenizer with the speech tokens behind its own vocabulary.
+    """A copy of a text tokenizer with the speech tokens appended to its vocabulary.
 
     Format "v1.1" adds the four modality tokens (special) before the speech tokens; "v1" has none.
     Speech tokens are not special, so that ``skip_special_tokens`` does not drop them.
@@ -102,7 +102,7 @@ class SpeechVocabulary:
         marks = [ids[token] for token in MODALITY_TOKENS if token in ids]
         if len(tokenizer) != offset + n_codes or marks not in ([], [*range(offset - 4, offset)]):
             raise VoxtwistError(
-                "the tokenizer's modality and speech tokens are not one block behind its text "
+                "the tokenizer's modality and speech tokens are not one block after its text "
                 "vocabulary: make it with `twist` from the base model's tokenizer"
             )
         return cls(
@@ -118,7 +118,7 @@ class SpeechVocabulary:
 
     @property
     def size(self) -> int:
-        """Number of ids in all: text, modality and speech."""
+        """Total number of ids: text, modality and speech."""
         return self.code_offset + self.n_codes
 
     @property

@@ -45,11 +45,11 @@ class CosyVoiceCodec:
         self._prompt_audio = prompt_audio
         self._device = device
         self._seed = seed
-        self._front_end = FrontEnd(self._model_dir, device)
         config = CosyVoiceConfig.read(self._model_dir)
         self.sample_rate = config.sample_rate
         self.frame_rate_hz = config.flow.input_frame_rate
         self.vocab_size = config.flow.vocab_size
+        self._front_end = FrontEnd(self._model_dir, device)
 
     def encode(self, waveform: np.ndarray, rate: int) -> np.ndarray:
         """Mono float32 (N,) at `rate` Hz -> int64 codes (T,).
@@ -68,7 +68,8 @@ class CosyVoiceCodec:
             )
         parts = -(-len(wave) // int(MAX_SECONDS * RATE))
         edges = [len(wave) * i // parts // samples_a_code * samples_a_code for i in range(parts)]
-        return np.concatenate([self._front_end.tokens(part) for part in np.split(wave, edges[1:])])
+        rate, parts_16k = self.frame_rate_hz, np.split(wave, edges[1:])
+        return np.concatenate([self._front_end.tokens(part, rate) for part in parts_16k])
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Codes (T,) -> mono float32 (N,) at `sample_rate` Hz; errors as `CosyVoice.decode`."""

@@ -84,7 +84,7 @@ class CosyVoice:
         Raises:
             VoxtwistError: too long, too short or silent; or the ONNX models are missing.
         """
-        return self._front_end.prompt(waveform, rate, self.config.feat_extractor)
+        return self._front_end.prompt(waveform, rate, self.config)
 
     def speaker(self, name: str) -> Prompt:
         """A built-in voice of the SFT model.

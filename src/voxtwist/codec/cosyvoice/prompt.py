@@ -15,12 +15,13 @@ import torchaudio
 from torch import Tensor
 
 from voxtwist.codec.audio import resample
-from voxtwist.codec.cosyvoice.config import MelConfig
+from voxtwist.codec.cosyvoice.config import CosyVoiceConfig, MelConfig
 from voxtwist.errors import VoxtwistError
 
 RATE = 16_000  # Hz, of both ONNX models
 MAX_SECONDS = 30.0  # the speech tokenizer's positions end here
 MIN_SECONDS = 0.1
+TOKENIZER = "speech_tokenizer_v1.onnx"
 SILENCE = 1e-3  # peak amplitude, -60 dB
 
 
@@ -57,9 +58,9 @@ class FrontEnd:
 
     @cached_property
     def _tokenizer(self) -> Any:
-        return _open_onnx(self.model_dir / "speech_tokenizer_v1.onnx", self.device)
+        return _open_onnx(self.model_dir / TOKENIZER, self.device)
 
-    def prompt(self, waveform: np.ndarray, rate: int, mel: MelConfig) -> Prompt:
+    def prompt(self, waveform: np.ndarray, rate: int, config: CosyVoiceConfig) -> Prompt:
         """Mono float32 waveform (N,) at `rate` Hz -> the voice.
 
         Raises:
@@ -75,11 +76,12 @@ class FrontEnd:
             raise VoxtwistError("the prompt audio holds values that are not numbers")
         if np.abs(waveform).max() < SILENCE:
             raise VoxtwistError("the prompt audio is silent: give 3 to 10 s of clear speech")
+        mel = config.feat_extractor
         wave_16k = resample(waveform, rate, RATE)
         own_rate = torch.from_numpy(resample(waveform, rate, mel.sampling_rate))
         return Prompt(
             speaker=self.speaker_embedding(wave_16k),
-            tokens=torch.from_numpy(self.tokens(wave_16k))[None],
+            tokens=torch.from_numpy(self.tokens(wave_16k, config.flow.input_frame_rate))[None],
             mel=prompt_mel(own_rate[None], mel),
         )
 
@@ -90,14 +92,30 @@ class FrontEnd:
         (embedding,) = session.run(None, {session.get_inputs()[0].name: features})[:1]
         return torch.from_numpy(np.asarray(embedding, np.float32).reshape(1, -1))
 
-    def tokens(self, wave_16k: np.ndarray) -> np.ndarray:
-        """(N,) at 16 kHz, at most 30 s -> int64 codes (P,)."""
+    def tokens(self, wave_16k: np.ndarray, token_rate: int) -> np.ndarray:
+        """(N,) at 16 kHz, at most 30 s -> int64 codes (P,).
+
+        Args:
+            token_rate: tokens per second that the model expects.
+
+        Raises:
+            VoxtwistError: so many or few that the tokenizer must have another rate than the model.
+        """
         features = whisper_mel(torch.from_numpy(wave_16k)[None]).numpy()
         session = self._tokenizer
         mel_input, length_input = session.get_inputs()
         length = np.array([features.shape[2]], np.int32)
         (codes,) = session.run(None, {mel_input.name: features, length_input.name: length})[:1]
-        return np.asarray(codes).reshape(-1).astype(np.int64)
+        found = np.asarray(codes).reshape(-1).astype(np.int64)
+        seconds = len(wave_16k) / RATE
+        expected = seconds * token_rate
+        if abs(len(found) - expected) > expected / 4 + 2:  # a tokenizer rounds at the end
+            raise VoxtwistError(
+                f"{self.model_dir / TOKENIZER} makes {len(found)} tokens of {seconds:.2f} s, but "
+                f"input_frame_rate of cosyvoice.yaml is {token_rate} per second: "
+                "take all files from one model"
+            )
+        return found
 
 
 def kaldi_fbank(wave_16k: Tensor) -> Tensor:

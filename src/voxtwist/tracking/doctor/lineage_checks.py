@@ -1,6 +1,5 @@
 """Does everything that runs and versions name still exist?"""
 
-import subprocess
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,8 +10,9 @@ from mlflow.exceptions import MlflowException
 from voxtwist.tracking.doctor.finding import Finding
 from voxtwist.tracking.objects import Objects
 from voxtwist.tracking.query import MISSING, all_runs, all_versions, hashes_of
-from voxtwist.tracking.recreation.worktree import PATCH
+from voxtwist.tracking.runs import PATCH
 from voxtwist.tracking.store import Store
+from voxtwist.vcs import knows_commit
 
 
 def lineage_tags(root: Path, store: Store, objects: Objects) -> Iterator[Finding]:
@@ -65,7 +65,7 @@ def _commits(
     missing = {
         commit
         for commit in {tags.get("git.commit") for tags in [*versions.values(), *runs.values()]}
-        if commit not in (None, "none") and not _known(root, commit)
+        if commit not in (None, "none") and not knows_commit(root, commit)
     }
     for wrong, owners in ((True, versions), (False, runs)):
         users = defaultdict(list)
@@ -79,11 +79,6 @@ def _commits(
                 "`git fetch --all` (`--unshallow` in a shallow clone), or push it from elsewhere",
                 wrong,
             )
-
-
-def _known(root: Path, commit: str) -> bool:
-    command = ["git", "cat-file", "-e", f"{commit}^{{commit}}"]
-    return subprocess.run(command, cwd=root, capture_output=True).returncode == 0
 
 
 def _hashes(

@@ -1,18 +1,17 @@
 """Does dvc.lock tell the truth, and is there room for the next run?"""
 
-import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from mlflow.entities import Run
 
+from voxtwist.errors import VoxtwistError
 from voxtwist.tracking.doctor.finding import Finding
+from voxtwist.vcs import read_lock
 
 STARTS = ("checkpoints/twist", "checkpoints/base")
-# Of one training, in sizes of a float32 checkpoint. In the project: the best and the last
+# Disk that one training needs, in float32 checkpoints. In the project: the best and the last
 # checkpoint, the best one so far, and two states (the old one goes when the new one is written)
 # of weights and both moments of AdamW. In DVC's cache: copies of the two checkpoints.
 IN_PROJECT, IN_CACHE = 2 + 1 + 2 * 3, 2
@@ -23,16 +22,11 @@ def lock(root: Path) -> Iterator[Finding]:
     if not (root / "dvc.lock").exists():
         yield Finding("lock", "there is no dvc.lock yet", "`make repro` makes it", wrong=False)
         return
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", "repro", "--dry", "--allow-missing"],
-        cwd=root,
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        reason = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
-        yield Finding("lock", f"DVC cannot tell: {reason[0]}", "see `dvc status`")
-    waiting = re.findall(r"^Running stage '(.+)':", done.stdout, re.MULTILINE)
+    try:
+        waiting = read_lock(root).stale
+    except VoxtwistError as error:
+        yield Finding("lock", str(error), "see `dvc status`")
+        return
     if waiting:
         yield Finding(
             "lock",
@@ -74,7 +68,7 @@ def leftovers(root: Path, alive: list[Run]) -> Iterator[Finding]:
         yield Finding(
             "leftover",
             f"{folder} holds the state of an unfinished training, {_size(folder):.2f} GB",
-            "`dvc repro` with the same code, data and settings goes on with it; else delete it",
+            "`dvc repro` with the same code, data and settings resumes it; else delete it",
             wrong=False,
         )
     for folder in sorted((scratch / "recreate").glob("*/")):

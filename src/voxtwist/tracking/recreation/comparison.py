@@ -10,7 +10,7 @@ from voxtwist.errors import VoxtwistError
 from voxtwist.tracking.query import hashes_of
 
 # Losses and accuracies of the evaluation split at the last step, and what the evaluation stages
-# log. The others measure the machine (`system/`, tokens a second) or single training batches.
+# log. The others measure the machine (`system/`, tokens per second) or single training batches.
 COMPARED = ("eval/", "text/", "speech/")
 TOLERANCE = 0.05  # nats a token of a loss; share of an accuracy or error rate
 
@@ -47,7 +47,7 @@ class Tolerance:
         return cls(default, of)
 
     def __call__(self, metric: str) -> float:
-        """Of one metric: the longest matching prefix says it."""
+        """The tolerance of one metric: that of its longest matching prefix."""
         matching = [name for name in self.of if metric.startswith(name)]
         return self.of[max(matching, key=len)] if matching else self.default
 
@@ -96,7 +96,7 @@ class Comparison:
         return {"verdict": self.verdict, **asdict(self)}
 
 
-def compare(
+def compare_runs(
     original: Run, recreated: Run, checkpoint: tuple[str | None, str], tolerance: Tolerance
 ) -> Comparison:
     """

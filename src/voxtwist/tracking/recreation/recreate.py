@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from voxtwist.errors import VoxtwistError
-from voxtwist.tracking.hashes import md5
 from voxtwist.tracking.objects import Objects
 from voxtwist.tracking.query import Model
-from voxtwist.tracking.recreation.comparison import Comparison, Tolerance, compare
+from voxtwist.tracking.recreation.comparison import Comparison, Tolerance, compare_runs
 from voxtwist.tracking.recreation.worktree import Worktree
 from voxtwist.tracking.store import Store
+from voxtwist.vcs import md5
 
 FROM_RAW = ["convert", "split", "twist", "train"]
 VERDICT = "voxtwist.recreation"  # tag of the new run
@@ -87,6 +87,6 @@ def recreate(
     if checkpoint[0] != checkpoint[1] and evaluate and evaluations:
         say("the checkpoint has other bytes: evaluating it, to compare figures")
         worktree.reproduce(store, run.info.run_id, evaluations)
-    comparison = compare(run, store.client.get_run(new_id), checkpoint, tolerance)
+    comparison = compare_runs(run, store.client.get_run(new_id), checkpoint, tolerance)
     store.client.set_tag(new_id, VERDICT, comparison.verdict)
     return Recreation(run.info.run_id, new_id, worktree.folder, comparison)

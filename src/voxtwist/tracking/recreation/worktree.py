@@ -1,7 +1,7 @@
 """The code, settings and data of a run, beside the project and out of its way."""
 
+import ast
 import os
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,14 +11,12 @@ import yaml
 from mlflow.entities import Run
 
 from voxtwist.errors import VoxtwistError
-from voxtwist.tracking import hashes
+from voxtwist.preset import editable_yaml
 from voxtwist.tracking.objects import Objects
 from voxtwist.tracking.query import hashes_of
-from voxtwist.tracking.recreation.settings import write_settings
-from voxtwist.tracking.runs import PARENT_VARIABLE, RECREATES_VARIABLE
+from voxtwist.tracking.runs import PARENT_VARIABLE, PATCH, RECREATES_VARIABLE, flatten
 from voxtwist.tracking.store import Store
-
-PATCH = "lineage/work_tree.patch"
+from voxtwist.vcs import knows_commit, md5, run_dvc, run_git
 
 
 class Worktree:
@@ -38,16 +36,13 @@ class Worktree:
                 f"{self.folder} is not empty: name another folder with --into, or remove an "
                 f"earlier recreation with `git worktree remove --force {self.folder}`"
             )
-        known = subprocess.run(
-            ["git", "cat-file", "-e", f"{commit}^{{commit}}"], cwd=self.root, capture_output=True
-        )
-        if known.returncode:
+        if not knows_commit(self.root, commit):
             raise VoxtwistError(
                 f"git does not know the commit {commit} of the run: fetch it with "
                 "`git fetch --all`, or push it from where the model was trained"
             )
-        self.git("worktree", "prune")
-        self.git("worktree", "add", "--detach", str(self.folder), commit)
+        run_git(self.root, "worktree", "prune")
+        run_git(self.root, "worktree", "add", "--detach", str(self.folder), commit)
 
     def apply_patch(self, store: Store, run: Run) -> bool:
         """Bring back what differed from the commit; whether there was anything.
@@ -65,7 +60,7 @@ class Worktree:
                 f"{PATCH} cannot be read ({error}): the model cannot be made again"
             ) from None
         if Path(patch).stat().st_size:
-            self.git("apply", "--whitespace=nowarn", patch, cwd=self.folder)
+            run_git(self.folder, "apply", "--whitespace=nowarn", patch)
         return True
 
     def write_settings(self, params: Mapping[str, str]) -> dict[str, tuple[Any, Any]]:
@@ -106,7 +101,7 @@ class Worktree:
         return list(inputs)
 
     def reproduce(self, store: Store, run_id: str, stages: list[str]) -> None:
-        """Run stages, whatever DVC remembers of them; the new run says what it recreates.
+        """Run stages even if DVC remembers their results; the new run says what it recreates.
 
         Raises:
             VoxtwistError: a stage failed.
@@ -124,11 +119,8 @@ class Worktree:
 
     def dvc(self, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
         """DVC in the worktree; what it prints goes to stderr."""
-        done = subprocess.run(
-            [sys.executable, "-m", "dvc", *arguments],
-            cwd=self.folder,
-            env=environment or self.environment(),
-            stdout=sys.stderr,
+        done = run_dvc(
+            self.folder, *arguments, environment=environment or self.environment(), show=True
         )
         if done.returncode:
             raise VoxtwistError(
@@ -144,19 +136,56 @@ class Worktree:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
 
-    def git(self, *arguments: str, cwd: Path | None = None) -> None:
-        done = subprocess.run(
-            ["git", *arguments], cwd=cwd or self.root, capture_output=True, text=True
-        )
-        if done.returncode:
-            raise VoxtwistError(f"`git {' '.join(arguments)}` failed: {done.stderr.strip()}")
-
     def _link(self, path: str, digest: str) -> None:
         source, target = (self.root / path).resolve(), self.folder / path
-        if hashes.md5(source) != digest:
+        if md5(source) != digest:
             raise VoxtwistError(
                 f"{source} has changed: the run used {digest}, which is in no cache"
             )
         if not target.exists():  # an absolute path is its own target
             target.parent.mkdir(parents=True, exist_ok=True)
             target.symlink_to(source)
+
+
+def write_settings(file: Path, params: Mapping[str, str]) -> dict[str, tuple[Any, Any]]:
+    """Set what differs from the run's params; comments and layout of the file stay.
+
+    A param that the file does not have is left out: it was no setting.
+
+    Returns:
+        Of each change by dotted name: the old and the new value.
+    """
+    yaml = editable_yaml()
+    values = yaml.load(file.read_text())
+    changes = {}
+    for name, old in flatten(values).items():
+        text = params.get(name)
+        if text is None or _same(old, text):
+            continue
+        new = _value(text, old)
+        *sections, last = name.split(".")
+        place = values
+        for section in sections:
+            place = place[section]
+        place[last] = new
+        changes[name] = old, new
+    if changes:
+        yaml.dump(values, file)
+    return changes
+
+
+def _same(value: Any, text: str) -> bool:
+    """Whether MLflow's text says the value; a whole number may have been logged as a float."""
+    if isinstance(value, bool | str | None):
+        return str(value) == text
+    return bool(_value(text, value) == value)
+
+
+def _value(text: str, old: Any) -> Any:
+    """What was logged as `text`; words stay words."""
+    if isinstance(old, str) and text != "None":
+        return text
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text

@@ -1,0 +1,3 @@
+"""Fixtures of these tests."""
+
+from spoken_words import scripted, speech_tokenizer, split

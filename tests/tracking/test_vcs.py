@@ -1,0 +1,64 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from voxtwist.errors import VoxtwistError
+from voxtwist.vcs import md5, pipeline_md5
+
+
+@pytest.fixture
+def project(repository: Path) -> Path:
+    """A DVC project with a stage that writes a file and a nested directory, not yet run."""
+    dvc(repository, "init", "-q")
+    (repository / "make.py").write_text(
+        "from pathlib import Path\n"
+        "Path('data/b').mkdir(parents=True)\n"
+        "Path('data/b/ü.txt').write_text('two')\n"
+        "Path('data/a.txt').write_text('one')\n"
+        "Path('data/a-b.txt').write_text('three')\n"
+        "Path('all.jsonl').write_text('{}')\n"
+    )
+    stage = {"cmd": "python make.py", "deps": ["make.py"], "outs": ["data", "all.jsonl"]}
+    (repository / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"make": stage}}))
+    return repository
+
+
+def dvc(root: Path, *arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=root, check=True)
+
+
+def test_hashes_are_those_of_dvc(project: Path, monkeypatch):
+    dvc(project, "repro", "-q")
+    stages = yaml.safe_load((project / "dvc.lock").read_text())["stages"]
+    locked = {entry["path"]: entry["md5"] for entry in stages["make"]["outs"]}
+    assert locked["data"].endswith(".dir")
+    for path in ("data", "all.jsonl"):
+        assert md5(project / path) == locked[path]
+
+    (project / "all.jsonl").unlink()
+    (project / "all.jsonl").write_text("changed by hand")
+    assert pipeline_md5(project, "all.jsonl") != locked["all.jsonl"]
+    monkeypatch.setenv("DVC_STAGE", "train")
+    assert pipeline_md5(project, "all.jsonl") == locked["all.jsonl"]
+    assert pipeline_md5(project, "make.py") == md5(project / "make.py")
+
+
+def test_a_lock_that_is_only_half_renewed_is_not_believed(tmp_path: Path, monkeypatch):
+    """While train runs, twist's new hash stands in the lock, and the old one below train."""
+    (tmp_path / "start").write_text("new")
+    for old, expected in (("a" * 32, md5(tmp_path / "start")), ("b" * 32, "b" * 32)):
+        stages = {
+            "twist": {"outs": [{"path": "start", "md5": "b" * 32}]},
+            "train": {"deps": [{"path": "start", "md5": old}]},
+        }
+        (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"stages": stages}))
+        monkeypatch.setenv("DVC_STAGE", "train")
+        assert pipeline_md5(tmp_path, "start") == expected
+
+
+def test_a_missing_path_is_named(tmp_path: Path):
+    with pytest.raises(VoxtwistError, match=r"splits is missing: run `dvc repro`"):
+        md5(tmp_path / "splits")
