@@ -21,8 +21,8 @@ export MLFLOW_TRACKING_URI := $(TRACKING)
 endif
 
 PIP := $(VENV)/bin/python -m pip install -qq
-# Two at a time: most of a test's time is one thread's.
-PYTEST := pytest -n 2 --dist loadfile
+# Two at a time, as most of a test's time is one thread's; in the order of tests/conftest.py.
+PYTEST := pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # Named after what they hold, so that changed requirements are installed, and nothing else is.
 checksum = $(shell cat $(1) | cksum | cut -d' ' -f1)

@@ -86,3 +86,9 @@ def unchanged(tokenizer: PreTrainedTokenizerFast) -> Iterator[PreTrainedTokenize
     yield tokenizer
     after = len(tokenizer), tokenizer.chat_template
     assert after == before, "a test has changed the shared tokenizer"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The pipeline first, then files with slow tests: two workers are busy to the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path.name != "test_pipeline.py", item.path not in slow))

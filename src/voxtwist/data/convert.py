@@ -90,8 +90,12 @@ def plan_conversion(
 
 
 def fingerprint(shards: Sequence[Path], rows: Sequence[int], settings: ConvertSettings) -> str:
-    """16 hex digits that change with the settings, the tokenizer, and any shard's size or time."""
+    """16 hex digits that change with the settings, the tokenizer, and any shard's size or time.
+
+    The codec's name only decides which shards are refused: `voxtwist convert` knows none.
+    """
     state = vars(settings) | {
+        "codec": None,
         "chat": vars(settings.chat) | {"text": settings.chat.text.digest},
         "shards": [
             (shard.name, count, shard.stat().st_size, shard.stat().st_mtime_ns)
