@@ -43,7 +43,7 @@ def test_a_later_question_is_prompted_as_the_chat_template_has_it(request, fixtu
     ids = chat.prompt_ids(Conversation(tuple(TURNS[:turns]), "And now?"))
     assert ids == tokenizer.apply_chat_template(
         [*messages, {"role": "user", "content": "And now?"}],
-        add_generation_prompt=True, enable_thinking=False, return_dict=False,
+        add_generation_prompt=True, return_dict=False,
     )  # fmt: skip
     if not turns:
         assert ids == chat.prompt_ids("And now?")

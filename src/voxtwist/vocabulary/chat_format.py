@@ -18,6 +18,7 @@ from voxtwist.errors import VoxtwistError
 from voxtwist.vocabulary.history import History, compile_history
 from voxtwist.vocabulary.template import (
     ANSWER,
+    ASSISTANT,
     QUESTION,
     TRIMS,
     cut_first_stretch,
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 IGNORED_LABEL = -100  # what torch's cross_entropy ignores
-ASSISTANT = "<|im_start|>assistant\n"
 
 # Exchanges on which a compiled format must agree with the tokenizer's own template.
 PROBES = [("q", "a"), ("\n q\n ", "\n\n a \n"), ("e\u0301 12\t", " \u2026👩‍🔬 你好 it's 3.5.  ")]

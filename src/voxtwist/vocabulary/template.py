@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from jinja2 import TemplateError
+
 from voxtwist.errors import VoxtwistError
 from voxtwist.vocabulary.text_encoder import TextEncoder
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 # Sentinels that no template contains and every tokenizer keeps.
 QUESTION, ANSWER = "VOXQUESTIONVOX", "VOXANSWERVOX"
 _DATE = "VOXDATEVOX"
+ASSISTANT = "<|im_start|>assistant\n"
 
 # How templates are known to trim a message's content.
 TRIMS: dict[str, Callable[[str], str]] = {
@@ -26,8 +29,17 @@ TRIMS: dict[str, Callable[[str], str]] = {
 
 
 def render(tokenizer: PreTrainedTokenizerFast, conversation: list[dict[str, str]]) -> str:
-    """The template's text for a conversation with thinking disabled."""
-    return str(tokenizer.apply_chat_template(conversation, tokenize=False, enable_thinking=False))
+    """The template's text for a conversation with thinking disabled.
+
+    Raises:
+        VoxtwistError: the template is broken, or refuses a conversation that ends with an answer.
+    """
+    try:
+        return str(
+            tokenizer.apply_chat_template(conversation, tokenize=False, enable_thinking=False)
+        )
+    except TemplateError as error:
+        raise VoxtwistError(f"the chat template cannot be rendered: {error}") from None
 
 
 def messages(*contents: str) -> list[dict[str, str]]:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 SPEAKER_PREFIX = "<USER>: "
-_HISTORY = "<USER>:"
+_FIRST, _REPLY = "<USER>:", "<ASSISTANT>:"
 _MARK = re.compile(r"\s*<(USER|ASSISTANT)>:\s*")
 
 
@@ -30,12 +30,8 @@ class Conversation:
 
 
 def strip_speaker(text: str) -> str:
-    """A single question without its ``<USER>: ``; a whole history, which has more marks, as it is.
-
-    Nothing else starts with ``<USER>:`` afterwards.
-    """
-    question = text.removeprefix(SPEAKER_PREFIX)
-    return text if text.startswith(_HISTORY) and _MARK.search(question) else question
+    """A single question without its ``<USER>: ``; a whole history with all its marks, as it is."""
+    return text if _is_history(text) else text.removeprefix(SPEAKER_PREFIX)
 
 
 def split_turns(question: str) -> str | Conversation:
@@ -44,7 +40,7 @@ def split_turns(question: str) -> str | Conversation:
     Raises:
         ValueError: the marks do not alternate, do not end with the user, or one has no text.
     """
-    if not question.startswith(_HISTORY):
+    if not _is_history(question):
         return question
     _, *parts = _MARK.split(question)
     roles, contents = parts[::2], [text.strip() for text in parts[1::2]]
@@ -54,3 +50,7 @@ def split_turns(question: str) -> str | Conversation:
         raise ValueError(f"turn {contents.index('') + 1} has no text")
     *before, last = contents
     return Conversation(tuple(zip(before[::2], before[1::2], strict=True)), last)
+
+
+def _is_history(text: str) -> bool:
+    return text.startswith(_FIRST) and _REPLY in text

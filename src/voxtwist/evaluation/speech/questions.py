@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from voxtwist.data.files import rows_path
 from voxtwist.data.index import TokenIndex
-from voxtwist.data.overlap import part_of
+from voxtwist.data.overlap import parts_of
 from voxtwist.errors import VoxtwistError
 from voxtwist.vocabulary import SpeechVocabulary
 
@@ -22,8 +22,7 @@ class Reference:
 
     Attributes:
         group: "heldout" or "taught".
-        part: part of the corpus, from the row's index ("numbers-00345" is of "numbers"); "all" in
-            data without parts.
+        part: part of the corpus, such as "numbers"; "all" in data without parts.
         index: the row's name in the data.
         codes: int64 (T,), the answer's speech.
     """
@@ -50,10 +49,11 @@ def choose_questions(
     table = rows_path(split)
     if not table.exists():
         raise VoxtwistError(f"{table} is missing: run convert and split again")
-    rows = pq.read_table(table, columns=["index", "question", "answer"]).to_pylist()
+    columns = pq.ParquetFile(table).read(["index", "question", "answer", "part"])
+    rows = columns.to_pylist()
     parts: dict[str, list[int]] = {}
-    for number, row in enumerate(rows):
-        parts.setdefault(part_of(row["index"]), []).append(number)
+    for number, part in enumerate(parts_of(columns)):
+        parts.setdefault(part, []).append(number)
     samples = TokenIndex.open(split)
     chosen = []
     for part, numbers in sorted(parts.items()):
