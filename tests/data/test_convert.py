@@ -91,9 +91,7 @@ def test_a_history_in_the_question_becomes_turns(
     settings = ConvertSettings(ChatFormat.from_tokenizer(tokenizer), 50)
     convert(tmp_path / "shard.parquet", tmp_path / "all.jsonl", settings)
     sample = json.loads((tmp_path / "all.jsonl").read_text())
-    turns = [
-        {"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(said)
-    ]
+    turns = [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(said)]
     prompt = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
     assert sample["input_ids"][: len(prompt)] == prompt
     masked = sample["labels"].count(-100)

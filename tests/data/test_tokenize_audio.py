@@ -84,7 +84,12 @@ def test_recordings_are_converted_and_the_rest_is_rejected(folder, settings, tmp
     done = []
     counts = tokenize_folder(folder, metadata, LoudnessCodec(), shard, done.append)
     assert (counts.rows_in, counts.rows_out, sum(done)) == (11, 3, 11)
-    assert counts.rejected == {"silent audio": 1, "short audio": 1, "unreadable audio": 3, "metadata": 3}
+    assert counts.rejected == {
+        "silent audio": 1,
+        "short audio": 1,
+        "unreadable audio": 3,
+        "metadata": 3,
+    }
     rejected = [json.loads(line) for line in (tmp_path / "own.rejected.jsonl").open()]
     assert [record["row"] for record in rejected] == [1, 3, 4, 5, 6, 8, 9, 10]
     assert "missing.wav does not exist" in rejected[4]["detail"]
@@ -105,7 +110,9 @@ def test_odd_recordings_cost_their_rows_only(folder, tmp_path):
     soundfile.write(folder / "tone.flac", tone, 16_000)
     whole = (folder / "tone.wav").read_bytes()
     (folder / "half.wav").write_bytes(whole[: len(whole) // 2])
-    (folder / "piped.wav").write_bytes(whole[:4] + b"\xff" * 4 + whole[8:40] + b"\xff" * 4 + whole[44:])
+    (folder / "piped.wav").write_bytes(
+        whole[:4] + b"\xff" * 4 + whole[8:40] + b"\xff" * 4 + whole[44:]
+    )
     (folder / "rate.wav").write_bytes(whole[:24] + (2**31 - 1).to_bytes(4, "little") + whole[28:])
     flac = (folder / "tone.flac").read_bytes()
     (folder / "half.flac").write_bytes(flac[: len(flac) // 2])
