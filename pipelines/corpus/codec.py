@@ -1,4 +1,4 @@
-"""Stage `codec` of the embedded corpus: a k-means codec fitted on the embedded voice."""
+"""Stage `codec` of the embedded corpus: a codec of phones fitted on the embedded voice."""
 
 from pathlib import Path
 
@@ -8,5 +8,5 @@ from voxtwist.stages.corpus import codec_stage
 from voxtwist.terminal import one_line_errors
 
 with one_line_errors():
-    metrics = codec_stage(params.load(), Path("data/codec/kmeans"), Path("samples/codec"))
+    metrics = codec_stage(params.load(), Path("data/codec/phones"), Path("samples/codec"))
     write_json(metrics, Path("metrics/codec.json"))

@@ -17,7 +17,7 @@ from pydantic import (
 
 from voxtwist.errors import VoxtwistError
 
-CodecName = Literal["kmeans", "cosyvoice"]
+CodecName = Literal["phones", "cosyvoice"]
 Format = Literal["v1", "v1.1"]
 Column = Literal["question", "answer"]
 Alias = Literal["champion", "challenger"]
@@ -35,6 +35,7 @@ class Settings(BaseModel):
 class Corpus(Settings):
     everyday: Annotated[int, Field(ge=0)]
     numbers: Annotated[int, Field(ge=0)]
+    talk: Annotated[int, Field(ge=0)]
     shards: PositiveInt
     codec_minutes: PositiveFloat
     round_trip_sentences: PositiveInt
@@ -90,6 +91,8 @@ class Train(Settings):
     speech_weight: PositiveFloat
     speech_dropout: Annotated[float, Field(ge=0, lt=1)]
     restrict_speech: bool
+    keep_text: NonNegative
+    text: str | None
     precision: Literal["auto", "fp32", "bf16"]
     gradient_checkpointing: Literal["none", "selective", "full"]
     torch_compile: bool

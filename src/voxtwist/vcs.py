@@ -1,6 +1,5 @@
 """Git and DVC: their commands, DVC's hashes, and whether dvc.lock is up to date."""
 
-import getpass
 import hashlib
 import json
 import os
@@ -14,17 +13,44 @@ from pathlib import Path
 import yaml
 
 from voxtwist.errors import VoxtwistError
+from voxtwist.process import user_name
 
 
 def try_git(root: Path, *arguments: str) -> str | None:
     """Standard output, or None when git refuses (code above 1: `diff --no-index` returns 1)."""
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=root, capture_output=True, text=True, errors="surrogateescape"
+            ["git", *arguments],
+            cwd=root,
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
         )
     except FileNotFoundError:
         return None
     return done.stdout if done.returncode <= 1 else None
+
+
+def no_commit_reason(root: Path) -> str:
+    """Why git names no commit at `root`, with the way out.
+
+    Raises:
+        VoxtwistError: git does not trust the folder, as it belongs to another user. Then it says
+            nothing about commits and changes, and a model could never be traced.
+    """
+    command = ["git", "rev-parse", "--git-dir"]
+    try:
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, encoding="utf-8")
+    except FileNotFoundError:
+        return "git is not installed: install it"
+    if "dubious ownership" in done.stderr:
+        raise VoxtwistError(
+            f"git does not trust {root.resolve()}, which belongs to another user: run "
+            f"`git config --global --add safe.directory {root.resolve()}`"
+        )
+    if done.returncode:
+        return f"{root.resolve()} is no git repository: `git init`, then commit, or clone it anew"
+    return "there is no commit yet: `git add --all && git commit`"
 
 
 def run_git(root: Path, *arguments: str) -> None:
@@ -49,7 +75,7 @@ def git_user(root: Path) -> str:
     name, email = (
         (try_git(root, "config", key) or "").strip() for key in ("user.name", "user.email")
     )
-    return f"{name} <{email}>" if name and email else name or getpass.getuser()
+    return f"{name} <{email}>" if name and email else name or user_name()
 
 
 def run_dvc(

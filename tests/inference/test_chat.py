@@ -76,7 +76,7 @@ def test_what_is_streamed_is_the_answer(speaker, generation, temperature):
 
 
 def test_a_streamed_answer_is_the_batched_one(speaker, generation):
-    (batched,) = generate(speaker.model, speaker.tokenizer, ["Hi?"], generation(), 50, 0, False)
+    (batched,) = generate(speaker.model, speaker.tokenizer, ["Hi?"], generation(), 25, 0, False)
     answer, _, _ = listen(speaker, "Hi?", generation())
     assert answer.text == batched.text
     assert answer.codes.tolist() == batched.codes.tolist()
@@ -102,7 +102,7 @@ def test_each_answer_becomes_sound_and_tokens(chat, tmp_path):
     assert sound.duration == pytest.approx(turns[1].seconds, abs=0.01)
     tokens = json.loads(Path(turns[1].tokens).read_text())
     assert tokens["speech_tokens"] == turns[1].codes.tolist()
-    assert (tokens["codec"], tokens["vocab_size"]) == ("kmeans", 32)
+    assert (tokens["codec"], tokens["vocab_size"]) == ("phones", 32)
 
 
 def test_text_is_told_piece_by_piece_while_the_rest_is_still_to_come(chat):

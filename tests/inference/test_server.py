@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from by_heart import learn_by_heart
 from completions_server import serving
 from voxtwist.cli.main import app
-from voxtwist.codec.kmeans import KMeansCodec
+from voxtwist.codec.phones import PhoneCodec
 from voxtwist.errors import VoxtwistError
 from voxtwist.inference.chat import Chat
 from voxtwist.inference.generate import generate
@@ -33,7 +33,7 @@ def talker(tiny_twist, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def speaker(talker, codec_folder) -> Speaker:
     tokenizer = AutoTokenizer.from_pretrained(talker)
-    return Speaker(load_model(talker), tokenizer, KMeansCodec.load(codec_folder))
+    return Speaker(load_model(talker), tokenizer, PhoneCodec.load(codec_folder))
 
 
 @pytest.fixture(params=[True, False], ids=["ids", "text"])

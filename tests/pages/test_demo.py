@@ -57,7 +57,7 @@ def test_text_comes_before_speech_and_the_whole_answer_last(server, speaker, gen
     texts = [event["text"] for event in parts if "text" in event]
     seconds = [event["seconds"] for event in parts[len(texts) :]]
     assert "".join(texts) == expected.text
-    assert seconds == [n / 50 for n in range(1, len(expected.codes) + 1)]
+    assert seconds == [n / 25 for n in range(1, len(expected.codes) + 1)]
     assert last["codes"] == expected.codes.tolist()
     assert last["audio"].startswith("data:audio/ogg;base64,")
 

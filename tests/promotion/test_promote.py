@@ -27,7 +27,7 @@ def promoted(make_project):
     project = make_project()
     version = project.evaluated("first")
     shutil.rmtree(project.folder / "checkpoints" / "sft")
-    shutil.rmtree(project.folder / "data" / "codec" / "kmeans")
+    shutil.rmtree(project.folder / "data" / "codec" / "phones")
     done = project.voxtwist("promote", version)
     assert done.returncode == 0, done.stderr
     assert "no champion to compare with" in done.stdout

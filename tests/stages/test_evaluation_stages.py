@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
+from tests.tiny_codec import tiny_codec
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from completions_server import serving
-from voxtwist.codec.kmeans import ContextDecoder, KMeansCodec
 from voxtwist.data.files import rows_path
 from voxtwist.errors import VoxtwistError
 from voxtwist.evaluation.held_out import refuse_trained
@@ -57,8 +57,8 @@ def params(tmp_path: Path) -> Params:
     values["evaluate_text"] |= {"limit": 12, "bootstrap": 50}
     values["evaluate_speech"] |= {"samples": 2, "taught": 1, "mos": "none", "bootstrap": 50}
     values["generate"] |= {"max_text_tokens": 4, "max_speech_seconds": 0.6, "constrained": True}
-    values["codec"] |= {"name": "kmeans", "path": str(tmp_path / "codec"), "n_codes": 10}
-    KMeansCodec(torch.randn(10, 20), torch.randn(10, 80), ContextDecoder()).save(tmp_path / "codec")
+    values["codec"] |= {"name": "phones", "path": str(tmp_path / "codec"), "n_codes": 10}
+    tiny_codec(10).save(tmp_path / "codec")
     return Params(**values)
 
 

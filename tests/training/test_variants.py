@@ -20,7 +20,7 @@ SETTINGS = params.load().train.model_copy(
         "freeze": "none",
         "epochs": 2.0, "batch_tokens": 256, "step_tokens": 512, "log_steps": 1,
         "precision": "fp32", "learning_rate": 1e-2, "new_rows_learning_rate": 1e-2,
-        "weight_decay": 0.5,
+        "weight_decay": 0.5, "keep_text": 0.0,
     }
 )  # fmt: skip
 
@@ -43,7 +43,7 @@ def untied_twist(tiny_base, smollm2_tokenizer, tmp_path_factory):
     ).save_pretrained(folder / "base")
     smollm2_tokenizer.save_pretrained(folder / "base")
     codec = Codec(
-        name="kmeans", n_codes=32, frame_rate_hz=50, path="unused", speaker=None, prompt_audio=None
+        name="phones", n_codes=32, frame_rate_hz=25, path="unused", speaker=None, prompt_audio=None
     )
     twist = Twist(init="mean+std", noise=1.0, pad_to_multiple_of=128)
     twist_checkpoint(folder / "base", folder / "twist", codec, "v1.1", twist, seed=0)

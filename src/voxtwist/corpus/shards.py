@@ -11,8 +11,10 @@ from rich.progress import track
 
 from voxtwist.codec.base import SpeechCodec
 from voxtwist.codec.origin import Origin
+from voxtwist.corpus.codec import codec_answers
 from voxtwist.corpus.everyday import everyday, trivia_questions
 from voxtwist.corpus.numbers import numbers
+from voxtwist.corpus.talk import talk
 from voxtwist.corpus.voice import SAMPLE_RATE, speak
 from voxtwist.data.raw import RAW_SCHEMA, with_origin
 from voxtwist.params import Corpus
@@ -26,9 +28,11 @@ SCHEMA = RAW_SCHEMA.insert(RAW_SCHEMA.get_field_index("answer"), _AUDIO).append(
 
 def build_shards(settings: Corpus, codec: SpeechCodec, seed: int, folder: Path) -> int:
     """Speak and encode the questions' answers; write the shards; return the number of rows."""
+    taken = codec_answers(seed)
     rows = [
         *label("everyday", everyday(settings.everyday, seed, trivia_questions())),
-        *label("numbers", numbers(settings.numbers, seed)),
+        *label("numbers", numbers(settings.numbers, seed, taken)),
+        *label("talk", talk(settings.talk, seed, taken)),
     ]
     random.Random(seed).shuffle(rows)
     waves = speak(answer for _, _, answer in track(rows, description="speaking answers"))

@@ -118,8 +118,8 @@ class Chat:
         Raises:
             VoxtwistError: the codec has but one voice, or there is no such speaker or recording.
         """
-        if self._codec.name == "kmeans":
-            raise VoxtwistError("the k-means codec has one voice")
+        if self._codec.name == "phones":
+            raise VoxtwistError("the codec of phones has one voice")
         recording = text if Path(text).suffix else None
         voice = {"speaker": None if recording else text, "prompt_audio": recording}
         codec = load_codec(self._codec.model_copy(update=voice), best_device())

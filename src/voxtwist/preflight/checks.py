@@ -117,7 +117,7 @@ def check_codec(params: Params) -> Check:
         VoxtwistError: cosyvoice.yaml is of another version, or the speaker is not in the model.
     """
     codec, folder = params.codec, Path(params.codec.path)
-    if codec.name == "kmeans":
+    if codec.name == "phones":
         return Check("codec", "ok", f"{folder} is made by pipelines/corpus")
     from voxtwist.codec.cosyvoice.adapter import DEFAULT_SPEAKER
     from voxtwist.codec.cosyvoice.config import CosyVoiceConfig

@@ -8,13 +8,12 @@ import numpy as np
 import psutil
 import torch
 
-from voxtwist.device import best_device
+from voxtwist.device import best_device, choose_precision
 from voxtwist.params import Params
 from voxtwist.preflight.estimate import Machine, SampleShape
 from voxtwist.preflight.model_size import ModelSize, extended_model, vocabulary
 from voxtwist.training.batches import Batch
 from voxtwist.training.optimizer import build_optimizer
-from voxtwist.training.precision import choose_precision
 from voxtwist.training.spoken_model import SpokenModel
 from voxtwist.training.utilisation import peak_flops
 from voxtwist.vocabulary import IGNORED_LABEL

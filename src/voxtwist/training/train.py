@@ -14,7 +14,7 @@ from accelerate.utils import DistributedDataParallelKwargs, gather_object, set_s
 from torch.distributed.tensor import DTensor
 
 from voxtwist.data.index import TokenIndex
-from voxtwist.device import best_device
+from voxtwist.device import best_device, choose_precision
 from voxtwist.errors import VoxtwistError
 from voxtwist.interrupt import Stopped, StopRequest
 from voxtwist.model.base import load_model, load_tokenizer
@@ -26,12 +26,12 @@ from voxtwist.training.checkpoints import Checkpoints, save
 from voxtwist.training.metrics import add_tallies, memory_gb, reduce_tallies, summarise_losses
 from voxtwist.training.optimizer import build_optimizer, build_schedule
 from voxtwist.training.packing import utilisation
-from voxtwist.training.precision import choose_precision
 from voxtwist.training.progress import TrainingProgress
 from voxtwist.training.run import Metrics, NoRun, OpenRun, Run
 from voxtwist.training.sharding import asked_to_shard, load_optimizer, shard
 from voxtwist.training.spoken_model import SpokenModel
 from voxtwist.training.state import StateFolder
+from voxtwist.training.text_keeper import PULL_STEPS, TextKeeper, read_passages
 from voxtwist.training.utilisation import mfu
 from voxtwist.vocabulary import IGNORED_LABEL, SpeechVocabulary
 
@@ -112,6 +112,10 @@ class Trainer:
             self.start_speech_mass = speech_mass(model, self.tokenizer)
         self.vocabulary = SpeechVocabulary.from_tokenizer(self.tokenizer)
         self.module = SpokenModel(model, self.vocabulary, settings)
+        self.keeper = None
+        if settings.keep_text:
+            texts = read_passages(settings.text)
+            self.keeper = TextKeeper(model, self.tokenizer, texts, settings.keep_text)
         # 4. The data, planned into steps of whole rows.
         self.data, self.eval_data = TokenIndex.open(train_file), TokenIndex.open(eval_file)
         self.steps = plan_steps(
@@ -122,6 +126,8 @@ class Trainer:
             self.module.load_state_dict(self.state.model)
         if self.sharded:
             shard(self.module, self.accelerator)
+        if self.keeper:
+            self.keeper.attach(self.module.model)
         optimizer = build_optimizer(self.module, settings)
         self.schedule = build_schedule(optimizer, len(self.steps), settings)
         if self.state.step:
@@ -210,6 +216,8 @@ class Trainer:
                 "train.new_rows_learning_rate"
             )
         self.optimizer.step()
+        if self.keeper and (step % PULL_STEPS == 0 or step == len(self.steps)):
+            self.keeper.pull()
         self.schedule.step()
         self.optimizer.zero_grad()
         speed = (self.tokens - self.state.tokens) / (time.perf_counter() - self.started)
