@@ -153,7 +153,8 @@ LATER_QWEN3 = (
     "{%- for m in messages %}{%- if m.role == 'user' %}"
     "{{- '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{%- elif loop.last %}"
     "{{- '<|im_start|>assistant\\n<think>\\n\\n</think>\\n\\n' + m.content.lstrip('\\n')"
-    " + '<|im_end|>\\n' }}{%- else %}{{- '<|im_start|>assistant\\n' + m.content + '<|im_end|>\\n' }}"
+    " + '<|im_end|>\\n' }}{%- else %}"
+    "{{- '<|im_start|>assistant\\n' + m.content + '<|im_end|>\\n' }}"
     "{%- endif %}{%- endfor %}{%- if add_generation_prompt %}{{- 'PROMPT' }}{%- endif %}\n"
 )
 

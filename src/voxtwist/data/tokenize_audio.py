@@ -124,8 +124,8 @@ def parse_line(line: bytes, number: int, folder: Path) -> Recording:
     if not entry["answer"].strip():
         raise UnusableRecordingError(BAD_METADATA, "the answer is empty")
     # Told apart by the name alone: a folder may hold links to wherever the recordings are.
-    audio = os.path.normpath(entry["audio"])
-    if os.path.isabs(audio) or audio.split(os.sep)[0] == os.pardir:
+    audio = Path(os.path.normpath(entry["audio"]))  # `..` as far as the name alone says
+    if audio.is_absolute() or audio.parts[:1] == ("..",):
         raise UnusableRecordingError(
             BAD_METADATA, f"audio {entry['audio'][:200]!r} is no path inside the audio folder"
         )
