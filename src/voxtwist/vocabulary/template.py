@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError
 
@@ -50,10 +50,16 @@ def messages(*contents: str) -> list[dict[str, str]]:
 
 def refuse_dated(tokenizer: PreTrainedTokenizerFast) -> None:
     """Raises: VoxtwistError: the template writes today's date: prompts would change overnight."""
+    # A macro of the template's own stands before the function that transformers provides.
+    macro = f"{{%- macro strftime_now(format) -%}}{_DATE}{{%- endmacro -%}}"
+    template: Any = tokenizer.chat_template
+    single = template["default"] if isinstance(template, dict) else template
     rendered = tokenizer.apply_chat_template(
-        messages(QUESTION, ANSWER), tokenize=False, enable_thinking=False,
-        strftime_now=lambda format: _DATE,  # stands before the function that transformers provides
-    )  # fmt: skip
+        messages(QUESTION, ANSWER),
+        chat_template=macro + single,
+        tokenize=False,
+        enable_thinking=False,
+    )
     if _DATE in str(rendered):
         raise VoxtwistError(
             "the chat template writes today's date, so that its prompts change overnight: put a "
