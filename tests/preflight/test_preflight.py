@@ -73,6 +73,18 @@ def test_what_is_missing_is_named_with_how_to_get_it(settings, check, changes, m
     assert mend in found.mend
 
 
+def test_a_base_that_the_first_stage_would_refuse_is_found_before_the_run(
+    settings, tiny_base, tmp_path
+):
+    base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
+    assert checks.check_base(settings(base={"model": str(base)})).state == "ok"
+    (base / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
+    inputs = checks.check_inputs(settings(base={"model": str(base)}))
+    found = next(check for check in inputs if check.name == "base model")
+    assert found.state == "missing"
+    assert "is a Git-LFS pointer" in found.mend
+
+
 def test_a_wrong_schema_or_code_is_found_before_the_run(settings, stand_ins, tmp_path):
     table = pq.read_table(stand_ins / "data/train-00000-of-00853.parquet")
     changed = table.drop_columns(["answer_cosyvoice_speech_token"])

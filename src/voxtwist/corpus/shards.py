@@ -46,7 +46,7 @@ def build_shards(settings: Corpus, codec: SpeechCodec, seed: int, folder: Path) 
 
 
 def label(part: str, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str, str]]:
-    """(index, question, answer): the index names the corpus part, "numbers-00017"."""
+    """(index, question, answer): the index starts with the corpus part, "numbers-00017"."""
     return [(f"{part}-{i:05d}", question, answer) for i, (question, answer) in enumerate(pairs)]
 
 
@@ -55,7 +55,7 @@ def write_shard(
 ) -> None:
     """In SLAM-Omni's schema. The questions' audio is left empty: nobody reads it."""
     columns = {
-        "split_name": ["train"] * len(rows),
+        "split_name": [index.rpartition("-")[0] for index, _, _ in rows],
         "index": [index for index, _, _ in rows],
         "round": [1] * len(rows),
         "question": [question for _, question, _ in rows],

@@ -16,6 +16,7 @@ MADE_BY_PIPELINE = "data/raw/embedded"  # by pipelines/corpus, when it is data.r
 _COSYVOICE_FILES = ("cosyvoice.yaml", "flow.pt", "hift.pt")
 _PROMPT_FILES = ("campplus.onnx", "speech_tokenizer_v1.onnx")
 _OF_ALL = re.compile(r"-of-(\d{5})\.parquet$")
+TO_BE_FETCHED = "to be fetched"
 _ROWS = 3  # of each of three shards
 
 
@@ -94,13 +95,22 @@ def check_data(params: Params) -> Check:
 
 
 def check_base(params: Params) -> Check:
+    """A model on this machine is also looked at as the stage `base` will do it.
+
+    Raises:
+        VoxtwistError: see `model.base.check_base`.
+    """
+    from voxtwist.model import base
     from voxtwist.model.base import EMBEDDED, GGUF_PACKAGE
 
     model = params.base.model
     if model == EMBEDDED:
         found = find_spec(GGUF_PACKAGE) is not None
         return Check("base model", "ok" if found else "missing", GGUF_PACKAGE, "run `make setup`")
-    return _folder_or_hub("base model", model, params.base.revision, "base.model")
+    check = _folder_or_hub("base model", model, params.base.revision, "base.model")
+    if check.state == "ok" and not check.found.endswith(TO_BE_FETCHED):
+        base.check_base(model, params.base.revision)
+    return check
 
 
 def check_codec(params: Params) -> Check:
@@ -240,4 +250,4 @@ def _folder_or_hub(name: str, model: str, revision: str | None, setting: str) ->
             f"{setting}: {target}",
         )  # fmt: skip
     size = sum(file.size or 0 for file in info.siblings or []) / 1e9
-    return Check(name, "ok", f"{model} on the hub, {size:.1f} GB to be fetched")
+    return Check(name, "ok", f"{model} on the hub, {size:.1f} GB {TO_BE_FETCHED}")

@@ -44,7 +44,7 @@ def base_config(model: str, revision: str | None) -> tuple[Any, int]:
     if model in _PUBLISHED:
         return _PUBLISHED[model]
     try:
-        config: Any = AutoConfig.from_pretrained(model, revision=revision)
+        config: Any = AutoConfig.from_pretrained(model, revision=revision, trust_remote_code=False)
     except (OSError, ValueError):
         raise VoxtwistError(
             f"base.model {model} has no config.json here and none on the hub: name its folder"

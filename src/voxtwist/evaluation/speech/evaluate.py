@@ -19,7 +19,7 @@ from voxtwist.evaluation.speech.leak import Leak, measure_leak
 from voxtwist.evaluation.speech.questions import HELD_OUT, TAUGHT, Reference, choose_questions
 from voxtwist.evaluation.speech.utterance import Utterance, measure
 from voxtwist.evaluation.statistics import Estimate
-from voxtwist.vocabulary import SpeechVocabulary, Spoken
+from voxtwist.vocabulary import SpeechVocabulary, Spoken, split_turns
 
 SAMPLES = "samples.jsonl"
 SPEECH_SETTINGS = "settings.json"  # with which the model spoke: {"codec": …, "generate": …}
@@ -71,7 +71,7 @@ def evaluate_speech(
     server = generation.server
     speaks = Server.connect(server, checkpoint) if server else model
     started = time.perf_counter()
-    questions = [reference.question for reference in references]
+    questions = [split_turns(reference.question) for reference in references]
     answers = generate(speaks, tokenizer, questions, generation, codec.frame_rate_hz, seed)
     waveforms = decode_all(codec, [answer.codes for answer in answers])
     elapsed = time.perf_counter() - started
