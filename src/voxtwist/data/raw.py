@@ -200,7 +200,7 @@ def read_questions(path: Path) -> list[str]:
     except (OSError, pa.ArrowException) as error:
         raise VoxtwistError(f"{path} cannot be read: {error}; fetch the file again") from None
     texts = decode_text(column.combine_chunks(), set())
-    return [text.removeprefix(SPEAKER_PREFIX) for text in texts if text is not None]
+    return [strip_speaker(text) for text in texts if text is not None]
 
 
 def to_raw_batch(batch: pa.RecordBatch, first_row: int) -> RawBatch:
