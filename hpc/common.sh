@@ -4,6 +4,8 @@ set -euo pipefail
 # shellcheck source=hpc/settings.sh
 source hpc/settings.sh
 export MLFLOW_DISABLE_TELEMETRY=true PYTHONPATH="$PWD/src"
+# DVC's locks and links must be the same on all nodes; its default, /var/tmp, is each node's own.
+export DVC_SITE_CACHE_DIR="${DVC_SITE_CACHE_DIR:-$PWD/.dvc/tmp/site}"
 mkdir -p hpc/logs
 
 # What stands before a command that runs in the container; nothing where there is none.

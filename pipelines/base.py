@@ -4,8 +4,8 @@ from pathlib import Path
 
 from voxtwist import params
 from voxtwist.model.base import fetch_base
-from voxtwist.terminal import one_line_errors
+from voxtwist.stages.script import stage_script
 
-with one_line_errors():
+with stage_script():
     base = params.load().base
     fetch_base(base.model, base.revision, Path("checkpoints/base"))

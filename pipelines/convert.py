@@ -5,9 +5,9 @@ from pathlib import Path
 
 from voxtwist import params
 from voxtwist.stages.convert import convert_stage
-from voxtwist.terminal import one_line_errors
+from voxtwist.stages.script import stage_script
 
-with one_line_errors():
+with stage_script():
     convert_stage(
         params.load(),
         base="checkpoints/base",

@@ -5,9 +5,9 @@ from pathlib import Path
 from voxtwist import params
 from voxtwist.files import write_json
 from voxtwist.stages.evaluate_speech import speech_stage
-from voxtwist.terminal import one_line_errors
+from voxtwist.stages.script import stage_script
 
-with one_line_errors():
+with stage_script():
     metrics = speech_stage(
         Path(),
         params.load(),

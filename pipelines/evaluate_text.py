@@ -6,14 +6,14 @@ from pathlib import Path
 from voxtwist import params
 from voxtwist.files import write_json
 from voxtwist.stages.evaluate_text import text_stage
-from voxtwist.terminal import one_line_errors
+from voxtwist.stages.script import stage_script
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("checkpoint", help="of checkpoints/")
 parser.add_argument("--after", nargs=2, metavar=("BEFORE", "BASE"), help="what to compare it with")
 asked = parser.parse_args()
 
-with one_line_errors():
+with stage_script():
     metrics = text_stage(
         Path(),
         params.load(),

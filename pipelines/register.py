@@ -4,9 +4,9 @@ from pathlib import Path
 
 from voxtwist import params
 from voxtwist.stages.register import register_stage
-from voxtwist.terminal import one_line_errors
+from voxtwist.stages.script import stage_script
 
-with one_line_errors():
+with stage_script():
     register_stage(
         Path(),
         params.load(),

@@ -3,19 +3,10 @@
 from pathlib import Path
 
 from voxtwist import params
-from voxtwist.data.split import split
 from voxtwist.files import write_json
-from voxtwist.terminal import one_line_errors, progress_bar
+from voxtwist.stages.script import stage_script
+from voxtwist.stages.split import split_stage
 
-with one_line_errors():
-    data = params.load().data
-    with progress_bar("Splitting samples", None) as advance:
-        report = split(
-            Path("data/sft/all.jsonl"),
-            Path("data/splits"),
-            data.eval_ratio,
-            data.split_seed,
-            data.group_by,
-            advance,
-        )
+with stage_script():
+    report = split_stage(params.load(), Path("data/sft/all.jsonl"), Path("data/splits"))
     write_json(report, Path("metrics/split.json"))

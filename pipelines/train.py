@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from voxtwist import params
+from voxtwist.stages.script import stage_script
 from voxtwist.stages.train import train_stage
-from voxtwist.terminal import one_line_errors
 from voxtwist.training.launch import launch_as_asked
 
 launch_as_asked()
-with one_line_errors():
+with stage_script():
     train_stage(
         params.load(),
         root=Path(),

@@ -5,9 +5,9 @@ from pathlib import Path
 from voxtwist import params
 from voxtwist.files import write_json
 from voxtwist.model.twist import twist_checkpoint
-from voxtwist.terminal import one_line_errors
+from voxtwist.stages.script import stage_script
 
-with one_line_errors():
+with stage_script():
     settings = params.load()
     metrics = twist_checkpoint(
         Path("checkpoints/base"),

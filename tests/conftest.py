@@ -74,7 +74,7 @@ def tiny_twist(tiny_base: Path) -> Path:
     """`tiny_base` with 32 speech codes, format v1.1."""
     folder = tiny_base.parent / "twist"
     codec = params.Codec(
-        name="kmeans", n_codes=32, frame_rate_hz=50, path="unused", speaker=None, prompt_audio=None
+        name="phones", n_codes=32, frame_rate_hz=25, path="unused", speaker=None, prompt_audio=None
     )
     settings = params.Twist(init="mean+std", noise=1.0, pad_to_multiple_of=128)
     twist_checkpoint(tiny_base, folder, codec, "v1.1", settings, seed=0)

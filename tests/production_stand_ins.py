@@ -39,7 +39,7 @@ def write_shards(folder: Path) -> None:
     for shard in range(3):
         numbers = range(shard * ROWS, (shard + 1) * ROWS)
         rows = {
-            "split_name": ["train"] * ROWS,
+            "split_name": ["alpaca"] * ROWS,
             "index": [f"alpaca-{number:06d}" for number in numbers],
             "round": pa.array([1] * ROWS, pa.int64()),
             "question": [f"<USER>: What comes after {number}?" for number in numbers],
@@ -97,7 +97,10 @@ def overlay(stand_ins: Path) -> dict[str, dict[str, object]]:
         "base": {"model": str(models / "Qwen3-tiny")},
         "codec": {"path": str(models / "CosyVoice-tiny")},
         "data": {"workers": 2},
-        "train": {"batch_tokens": 512, "eval_steps": 5, "save_steps": 5, "log_steps": 1},
+        "train": {
+            "batch_tokens": 512, "step_tokens": 512, "eval_steps": 5, "save_steps": 5,
+            "log_steps": 1,
+        },
         "generate": {"max_text_tokens": 8, "max_speech_seconds": 0.4},
         "evaluate_text": {
             "suites": [

@@ -70,8 +70,9 @@ def split(tmp_path: Path, speech_tokenizer: PreTrainedTokenizerFast) -> Path:
     samples = ChatFormat.from_tokenizer(speech_tokenizer).encode_batch(questions, answers, codes)
     path = tmp_path / "eval.jsonl"
     path.write_bytes(b"".join(sample_line(sample) for sample in samples))
-    index = [f"{'numbers' if i % 2 else 'everyday'}-{i:05d}" for i in range(12)]
-    table = {"index": index, "question": questions, "answer": answers}
+    part = ["numbers" if i % 2 else "everyday" for i in range(12)]
+    index = [f"{name}-{i:05d}" for i, name in enumerate(part)]
+    table = {"index": index, "question": questions, "answer": answers, "part": part}
     pq.write_table(pa.table(table), rows_path(path))
     return path
 

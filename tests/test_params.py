@@ -28,6 +28,7 @@ def load(tmp_path, old, new):
         ("format: v1.1", "format: v2", "data.format is 'v2'.*'v1' or 'v1.1'"),
         ("freeze: ", "freeze: some  # ", "train.freeze is 'some'"),
         ("suites: [trivia]", "suites: []", "at least one suite"),
+        ("restrict_speech: 0.9", "restrict_speech: 1.5", r"train.restrict_speech is 1\.5"),
     ],
 )  # fmt: skip
 def test_wrong_settings_are_named_with_what_is_allowed(tmp_path, old, new, message):

@@ -17,13 +17,15 @@ SLAM_OMNI = [
 ]  # fmt: skip
 ROOT = Path(__file__).parent.parent
 SMALLEST = {
-    "corpus": {"everyday": 12, "numbers": 40, "codec_minutes": 2, "round_trip_sentences": 6},
+    "corpus": {
+        "everyday": 12, "numbers": 40, "talk": 20, "codec_minutes": 2, "round_trip_sentences": 6,
+    },
     "codec": {"n_codes": 256},
     "train": {"max_steps": 6, "eval_steps": 3, "log_steps": 1, "save_steps": 3},
     "generate": {"max_text_tokens": 16, "max_speech_seconds": 0.5},
     "evaluate_text": {"limit": 12},
     "evaluate_speech": {"samples": 2, "taught": 1},
-}
+}  # fmt: skip
 
 
 def repro(clone: Path) -> str:
@@ -58,7 +60,7 @@ def test_a_fresh_clone_runs_from_corpus_to_registry_and_then_has_nothing_to_do(t
     assert pq.read_schema(shards[0]).names == SLAM_OMNI
     metrics = {path.stem: json.loads(path.read_text()) for path in (clone / "metrics").iterdir()}
     split = metrics["split"]
-    assert split["train"] + split["eval"] == metrics["convert"]["rows_out"] == 52
+    assert split["train"] + split["eval"] == metrics["convert"]["rows_out"] == 72
     assert split["overlap"]["answer"]["eval_rows"] == 0
     train = metrics["train"]
     assert train["after"]["loss_speech"] < train["before"]["loss_speech"]

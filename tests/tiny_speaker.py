@@ -1,14 +1,14 @@
-"""A tiny model with a k-means codec of the same number of codes, and settings for both."""
+"""A tiny model with a codec of phones with as many codes, and settings for both."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
+from tests.tiny_codec import tiny_codec
 from transformers import AutoTokenizer
 
-from voxtwist.codec.kmeans import ContextDecoder, KMeansCodec
+from voxtwist.codec.phones import PhoneCodec
 from voxtwist.inference.speaker import Speaker
 from voxtwist.model.base import load_model
 from voxtwist.params import Generate, Params
@@ -33,15 +33,14 @@ def generation() -> Callable[..., Generate]:
 @pytest.fixture(scope="session")
 def codec_folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("codec")
-    torch.manual_seed(0)
-    KMeansCodec(torch.randn(32, 20), torch.randn(32, 80), ContextDecoder()).save(folder)
+    tiny_codec(32).save(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
 def speaker(tiny_twist, codec_folder) -> Speaker:
     tokenizer = AutoTokenizer.from_pretrained(tiny_twist)
-    return Speaker(load_model(tiny_twist), tokenizer, KMeansCodec.load(codec_folder))
+    return Speaker(load_model(tiny_twist), tokenizer, PhoneCodec.load(codec_folder))
 
 
 @pytest.fixture

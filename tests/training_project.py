@@ -60,7 +60,7 @@ class Project:
         (folder / "checkpoints").mkdir()
         (folder / "checkpoints" / "twist").symlink_to(twist)
         (folder / "pipelines").symlink_to(ROOT / "pipelines")
-        for path in ("checkpoints/base", "data/raw/embedded", "data/codec/kmeans"):
+        for path in ("checkpoints/base", "data/raw/embedded", "data/codec/phones"):
             (folder / path).mkdir(parents=True)
         subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
         self.settings = yaml.safe_load((ROOT / "params.yaml").read_text())

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from voxtwist import params
-from voxtwist.codec.kmeans import KMeansCodec
+from voxtwist.codec.phones import PhoneCodec
 from voxtwist.corpus.shards import build_shards
-from voxtwist.terminal import one_line_errors
+from voxtwist.stages.script import stage_script
 
-with one_line_errors():
+with stage_script():
     settings = params.load()
-    codec = KMeansCodec.load(Path("data/codec/kmeans"))
+    codec = PhoneCodec.load(Path("data/codec/phones"))
     build_shards(settings.corpus, codec, settings.seed, Path("data/raw/embedded"))

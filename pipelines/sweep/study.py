@@ -8,7 +8,7 @@ from voxtwist.sweep.job import Outputs, Paths
 from voxtwist.sweep.run import run_sweep
 from voxtwist.terminal import one_line_errors
 
-with one_line_errors():
+with one_line_errors():  # its study is kept by `persist`, and newer than the one of dvc.lock
     run_sweep(
         params.load(),
         Paths(base="checkpoints/base", start="checkpoints/twist", splits="data/splits"),

@@ -17,7 +17,7 @@ from pydantic import (
 
 from voxtwist.errors import VoxtwistError
 
-CodecName = Literal["kmeans", "cosyvoice"]
+CodecName = Literal["phones", "cosyvoice"]
 Format = Literal["v1", "v1.1"]
 Column = Literal["question", "answer"]
 Alias = Literal["champion", "challenger"]
@@ -35,6 +35,7 @@ class Settings(BaseModel):
 class Corpus(Settings):
     everyday: Annotated[int, Field(ge=0)]
     numbers: Annotated[int, Field(ge=0)]
+    talk: Annotated[int, Field(ge=0)]
     shards: PositiveInt
     codec_minutes: PositiveFloat
     round_trip_sentences: PositiveInt
@@ -90,6 +91,8 @@ class Train(Settings):
     speech_weight: PositiveFloat
     speech_dropout: Annotated[float, Field(ge=0, lt=1)]
     restrict_speech: Ratio
+    keep_text: NonNegative
+    text: str | None
     precision: Literal["auto", "fp32", "bf16"]
     gradient_checkpointing: Literal["none", "selective", "full"]
     torch_compile: bool
@@ -216,6 +219,25 @@ class Params(Settings):
         return self
 
     @model_validator(mode="after")
+    def speech_that_ends(self) -> "Params":
+        """A softmax that is always over the new rows never makes text ids unlikely in speech."""
+        if self.train.restrict_speech < 1:
+            return self
+        if self.data.format == "v1":
+            raise ValueError(
+                "train.restrict_speech is 1, which needs data.format v1.1: in v1 the end of the "
+                "turn, a text id, ends the speech, and would never become unlikely inside it; set "
+                "restrict_speech below 1"
+            )
+        if self.generate.server:
+            raise ValueError(
+                f"generate.server is {self.generate.server}, whose answers are free, and with "
+                "train.restrict_speech at 1 text ids never become unlikely inside speech: train "
+                "with restrict_speech below 1, or set server to null"
+            )
+        return self
+
+    @model_validator(mode="after")
     def logits_where_they_are(self) -> "Params":
         if self.generate.server and self.generate.constrained:
             raise ValueError(
@@ -240,6 +262,11 @@ def load(path: Path = Path("params.yaml")) -> Params:
         raise VoxtwistError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(values, dict):
         raise VoxtwistError(f"{path} holds no settings: it must be a YAML mapping")
+    return check(values, path)
+
+
+def check(values: dict[str, Any], path: Path) -> Params:
+    """Settings of a file, perhaps changed by options, as `load` validates them."""
     try:
         return Params(**values)
     except ValidationError as error:

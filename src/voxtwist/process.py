@@ -4,6 +4,8 @@ A killed process (kill -9, a lost node) cannot say that it is gone. What it work
 its number and its start, so that any process on that host can look.
 """
 
+import getpass
+import os
 import platform
 from dataclasses import dataclass
 
@@ -42,3 +44,11 @@ class Process:
         except psutil.NoSuchProcess:
             return False
         return status != psutil.STATUS_ZOMBIE and abs(started - self.started) < START_TOLERANCE
+
+
+def user_name() -> str:
+    """The name of the account; its number where it has no name, as in many containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())

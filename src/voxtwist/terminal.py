@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.text import Text
 
+from voxtwist.credentials import masked
 from voxtwist.errors import VoxtwistError
 from voxtwist.interrupt import Stopped
 
@@ -20,7 +21,9 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except VoxtwistError as error:
-        Console(stderr=True, soft_wrap=True).print(Text(f"error: {error}", style="bold red"))
+        Console(stderr=True, soft_wrap=True).print(
+            Text(masked(f"error: {error}"), style="bold red")
+        )
         raise SystemExit(1) from None
     except Stopped as stop:
         if os.environ.get("RANK", "0") == "0":  # of many processes one says it

@@ -1,6 +1,5 @@
 """Git and DVC: their commands, DVC's hashes, and whether dvc.lock is up to date."""
 
-import getpass
 import hashlib
 import json
 import os
@@ -8,23 +7,50 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from voxtwist.errors import VoxtwistError
+from voxtwist.process import user_name
 
 
 def try_git(root: Path, *arguments: str) -> str | None:
     """Standard output, or None when git refuses (code above 1: `diff --no-index` returns 1)."""
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=root, capture_output=True, text=True, errors="surrogateescape"
+            ["git", *arguments],
+            cwd=root,
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
         )
     except FileNotFoundError:
         return None
     return done.stdout if done.returncode <= 1 else None
+
+
+def no_commit_reason(root: Path) -> str:
+    """Why git names no commit at `root`, with the way out.
+
+    Raises:
+        VoxtwistError: git does not trust the folder, as it belongs to another user. Then it says
+            nothing about commits and changes, and a model could never be traced.
+    """
+    command = ["git", "rev-parse", "--git-dir"]
+    try:
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, encoding="utf-8")
+    except FileNotFoundError:
+        return "git is not installed: install it"
+    if "dubious ownership" in done.stderr:
+        raise VoxtwistError(
+            f"git does not trust {root.resolve()}, which belongs to another user: run "
+            f"`git config --global --add safe.directory {root.resolve()}`"
+        )
+    if done.returncode:
+        return f"{root.resolve()} is no git repository: `git init`, then commit, or clone it anew"
+    return "there is no commit yet: `git add --all && git commit`"
 
 
 def run_git(root: Path, *arguments: str) -> None:
@@ -49,7 +75,7 @@ def git_user(root: Path) -> str:
     name, email = (
         (try_git(root, "config", key) or "").strip() for key in ("user.name", "user.email")
     )
-    return f"{name} <{email}>" if name and email else name or getpass.getuser()
+    return f"{name} <{email}>" if name and email else name or user_name()
 
 
 def run_dvc(
@@ -105,41 +131,80 @@ def pipeline_md5(root: Path, path: str) -> str:
 
 def locked(root: Path) -> dict[str, set[str]]:
     """The hashes that dvc.lock names, by path: one each when nothing is waiting to be run."""
-    try:
-        text = (root / "dvc.lock").read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return {}
     found: dict[str, set[str]] = {}
-    for stage in yaml.safe_load(text)["stages"].values():
+    for stage in _locked_stages(root).values():
         for entry in [*stage.get("deps", []), *stage.get("outs", [])]:
             if "md5" in entry:
                 found.setdefault(entry["path"], set()).add(entry["md5"])
     return found
 
 
-@dataclass(frozen=True)
-class Lock:
-    """Attributes:
-    digests: of every dependency and output in dvc.lock.
-    stale: stages that `dvc repro` would run again because something has changed.
-    """
-
-    digests: frozenset[str]
-    stale: list[str]
-
-    def names(self, digest: str) -> bool:
-        return digest in self.digests
+def locked_outputs(root: Path, stage: str) -> dict[str, str]:
+    """The hashes of a stage's outputs by path, as dvc.lock names them; {} for an unknown stage."""
+    outs = _locked_stages(root).get(stage, {}).get("outs", [])
+    return {entry["path"]: entry["md5"] for entry in outs if "md5" in entry}
 
 
-def read_lock(root: Path) -> Lock:
-    """The lock of the project's pipeline. Bytes that were not pulled do not make it stale.
+def _locked_stages(root: Path) -> dict[str, dict[str, Any]]:
+    try:
+        text = (root / "dvc.lock").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    stages: dict[str, dict[str, Any]] = yaml.safe_load(text)["stages"]
+    return stages
+
+
+def maker(root: Path, digest: str) -> str | None:
+    """The stage of dvc.lock that has an output with this hash, or None."""
+    stages = _locked_stages(root)
+    return next((name for name in stages if digest in locked_outputs(root, name).values()), None)
+
+
+def stale_stages(root: Path) -> list[str]:
+    """Stages of the root pipeline that `dvc repro` would run again because something has changed.
+
+    Bytes that were not pulled change nothing. A sweep is a pipeline of its own.
 
     Raises:
         VoxtwistError: DVC refuses, for example outside a DVC project.
     """
-    done = run_dvc(root, "repro", "--dry", "--allow-missing")
+    done = _asked(root, "repro", "--dry", "--allow-missing")
+    return re.findall(r"^Running stage '(.+)':", done, re.MULTILINE)
+
+
+def changed_since(root: Path, stage: str) -> list[str]:
+    """What made a stage's outputs and is no longer as dvc.lock says: `src/x.py (train)`.
+
+    Code, data and commands of the stage and of those that it depends on. Settings do not count:
+    dvc.lock and the run have recorded them. Bytes that were not pulled change nothing.
+
+    Raises:
+        VoxtwistError: DVC refuses, for example outside a DVC project.
+    """
+    found = json.loads(_asked(root, "status", "--json", "--with-deps", stage))
+    return [
+        f"{path} ({name})"
+        for name, changes in found.items()
+        for change in changes
+        for path in _changed_paths(change)
+    ]
+
+
+def _changed_paths(change: str | dict[str, dict[str, Any]]) -> list[str]:
+    """Of one entry of `dvc status`: `changed command`, or states by path."""
+    if isinstance(change, str):
+        return [change.removeprefix("changed ")]
+    return [
+        path
+        for paths in change.values()
+        for path, state in paths.items()
+        if isinstance(state, str) and state != "deleted"  # params have a mapping
+    ]
+
+
+def _asked(root: Path, *arguments: str) -> str:
+    done = run_dvc(root, *arguments)
     if done.returncode:
         reason = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
         raise VoxtwistError(f"DVC cannot tell what has changed in {root.resolve()}: {reason[0]}")
-    stale = re.findall(r"^Running stage '(.+)':", done.stdout, re.MULTILINE)
-    return Lock(frozenset().union(*locked(root).values()), stale)
+    return done.stdout

@@ -4,15 +4,14 @@ import re
 import numpy as np
 import pytest
 import soundfile
-import torch
 import typer
+from tests.tiny_codec import tiny_codec
 from typer.testing import CliRunner
 
 from voxtwist.cli.speak import register
 from voxtwist.codec.cosyvoice import CosyVoice
 from voxtwist.codec.cosyvoice.adapter import DEFAULT_SPEAKER
 from voxtwist.codec.files import write_speech_tokens
-from voxtwist.codec.kmeans import ContextDecoder, KMeansCodec
 from voxtwist.errors import VoxtwistError
 
 
@@ -92,9 +91,9 @@ def test_many_utterances(speak, tmp_path, cosyvoice: CosyVoice):
         ("[1]", ["--output", "o.mp3"], r"\.wav or \.flac"),
         ("[1]", ["--resample", "0"], "rate in Hz"),
         ("[1]", ["--device", "abacus"], "abacus"),
-        ('{"codec": "kmeans", "speech_tokens": [1]}', ["--codec", "cosyvoice"], "kmeans tokens"),
+        ('{"codec": "phones", "speech_tokens": [1]}', ["--codec", "cosyvoice"], "phones tokens"),
         ('{"codec": "morse", "speech_tokens": [1]}', [], "unknown codec 'morse'"),
-        ("[1]", ["--codec", "kmeans"], "one voice and one speed"),
+        ("[1]", ["--codec", "phones"], "one voice and one speed"),
     ],
 )
 def test_mistakes_are_named(speak, tmp_path, tokens, options, message):
@@ -111,15 +110,14 @@ def test_bad_prompt_names_its_file(speak, tmp_path):
         speak("--tokens", "t.json", "--prompt-audio", "quiet.wav", "--output", "o.wav")
 
 
-def test_kmeans_tokens_need_no_voice(speak, tmp_path):
-    torch.manual_seed(0)
-    codec = KMeansCodec(torch.randn(64, 20), torch.randn(64, 80), ContextDecoder())
-    codec.save(tmp_path / "kmeans")
+def test_phones_tokens_need_no_voice(speak, tmp_path):
+    codec = tiny_codec(64)
+    codec.save(tmp_path / "phones")
     write_speech_tokens(tmp_path / "t.json", [np.arange(50)], codec)
-    printed = speak("--tokens", "t.json", "--model-dir", "kmeans", "--output", "o.wav")
-    assert "50 tokens · k-means voice · 1.00 s of audio" in printed
+    printed = speak("--tokens", "t.json", "--model-dir", "phones", "--output", "o.wav")
+    assert "50 tokens · embedded voice · 2.00 s of audio" in printed
     wave, rate = soundfile.read("o.wav", dtype="float32")
     assert rate == codec.sample_rate
     np.testing.assert_allclose(wave, codec.decode(np.arange(50)), atol=1 / 32_000)
-    with pytest.raises(VoxtwistError, match="kmeans tokens, not cosyvoice"):
+    with pytest.raises(VoxtwistError, match="phones tokens, not cosyvoice"):
         speak("--tokens", "t.json", "--codec", "cosyvoice", "--output", "p.wav")

@@ -10,7 +10,7 @@ from voxtwist.codec.files import read_speech_tokens, write_speech_tokens
 from voxtwist.codec.origin import Origin
 from voxtwist.errors import VoxtwistError
 
-CODEC = SimpleNamespace(name="kmeans", frame_rate_hz=50, vocab_size=4096)
+CODEC = SimpleNamespace(name="phones", frame_rate_hz=50, vocab_size=4096)
 codes = st.lists(st.integers(0, 4095), min_size=1, max_size=50)
 
 
@@ -21,14 +21,14 @@ def test_written_files_read_back(tmp_path_factory, utterances):
     write_speech_tokens(path, [np.array(u) for u in utterances], CODEC)
     read = read_speech_tokens(path)
     assert [u.codes.tolist() for u in read] == utterances
-    assert {u.origin for u in read} == {Origin("kmeans", 50, 4096)}
+    assert {u.origin for u in read} == {Origin("phones", 50, 4096)}
 
 
 def test_written_object_says_whose_codes_it_holds(tmp_path):
     path = tmp_path / "tokens.json"
     write_speech_tokens(path, [np.array([1, 2])], CODEC)
     assert json.loads(path.read_text()) == {
-        "codec": "kmeans",
+        "codec": "phones",
         "frame_rate_hz": 50,
         "vocab_size": 4096,
         "speech_tokens": [1, 2],

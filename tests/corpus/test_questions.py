@@ -1,11 +1,14 @@
 """The texts of the embedded corpus."""
 
 import re
+from collections import Counter
 
 import pytest
 
+from voxtwist.corpus.codec import codec_answers, codec_sentences
 from voxtwist.corpus.everyday import everyday, trivia_questions
 from voxtwist.corpus.numbers import cardinal, numbers, ordinal
+from voxtwist.corpus.talk import talk
 from voxtwist.data.groups import normalise
 from voxtwist.errors import VoxtwistError
 
@@ -52,3 +55,33 @@ def test_everyday_leaves_the_benchmark_out_and_is_clean():
         assert 3 <= len(answer.split()) <= 14
         assert answer[-1] in ".!?"
         assert "\n" not in question + answer
+
+
+def test_talk_is_different_repeats_with_its_seed_and_says_what_the_question_holds():
+    pairs = talk(2600, 42)
+    assert pairs == talk(2600, 42) != talk(2600, 43)
+    assert len({answer for _, answer in pairs}) == 2600
+    counts = Counter(word for _, answer in pairs for word in normalise(answer).split())
+    # Words to learn come back; the rest of the grammar is met often enough to be said.
+    assert 350 <= len(counts) <= 800
+    assert min(counts.values()) >= 3
+    for question, answer in pairs:
+        assert "{" not in question + answer
+        assert answer[0].isupper()
+        assert answer[-1] in ".?"
+    with pytest.raises(VoxtwistError, match=r"corpus\.talk is 1000000"):
+        talk(1_000_000, 42)
+
+
+@pytest.mark.parametrize("seed", [1, 42])
+def test_the_codec_hears_no_answer_of_the_corpus(seed):
+    heard = {normalise(sentence) for sentence in codec_sentences(seed)}
+    taken = codec_answers(seed)
+    corpus = [
+        *everyday(400, seed, trivia_questions()),
+        *numbers(1000, seed, taken),
+        *talk(2600, seed, taken),
+    ]
+    assert len(corpus) == 4000
+    assert not heard & {normalise(answer) for _, answer in corpus}
+    assert len(heard) > 2000

@@ -17,6 +17,7 @@ import pytest
 from voxtwist.data import convert as module
 from voxtwist.data.convert import convert, convert_parts, merge, plan_conversion, work_folder
 from voxtwist.data.files import rows_path
+from voxtwist.data.inspect_raw import describe_raw
 from voxtwist.data.part import ConvertSettings
 from voxtwist.data.raw import RAW_SCHEMA, SPEECH_COLUMN
 from voxtwist.data.stats import measure_rows
@@ -75,6 +76,34 @@ def test_bytes_are_those_of_the_plain_way(request, base, fmt, raw_folder, tmp_pa
     assert not work_folder(output).exists()
 
 
+@pytest.mark.parametrize("fmt", ["v1", "v1.1"])
+@pytest.mark.parametrize("base", ["qwen3_tokenizer", "smollm2_tokenizer"])
+def test_a_history_in_the_question_becomes_turns(
+    request, base, fmt, raw_rows, write_shard, tmp_path
+):
+    """As in SLAM-Omni's multi-turn sets. Only the last answer is learnt."""
+    said = ["Who wrote it?", "Somebody\nwrote it.", "And when <USER>?", "In 1600.", "Really?"]
+    marks = ["<USER>: ", " <ASSISTANT>: ", "\n<USER>:", "<ASSISTANT>:", "  <USER>:  "]
+    question = "".join(mark + text for mark, text in zip(marks, said, strict=True))
+    row = raw_rows(1)[0] | {"question": question}
+    write_shard(tmp_path / "shard.parquet", [row])
+    tokenizer = extend_tokenizer(request.getfixturevalue(base), N_CODES, fmt)
+    settings = ConvertSettings(ChatFormat.from_tokenizer(tokenizer), 50)
+    convert(tmp_path / "shard.parquet", tmp_path / "all.jsonl", settings)
+    sample = json.loads((tmp_path / "all.jsonl").read_text())
+    turns = [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(said)]
+    prompt = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
+    assert sample["input_ids"][: len(prompt)] == prompt
+    masked = sample["labels"].count(-100)
+    assert sample["labels"][masked:] == sample["input_ids"][masked:]
+    learnt = tokenizer.decode(sample["input_ids"][masked:]).removeprefix("<think>\n\n</think>\n\n")
+    assert learnt.removeprefix("<text>").startswith(row["answer"])
+    assert tokenizer.decode(sample["input_ids"][:masked]).count("Really?") == 1
+    # The table of rows keeps the question as it is, for who asks it again.
+    assert pq.read_table(tmp_path / "all.rows.parquet")["question"].to_pylist() == [question]
+    assert describe_raw([tmp_path / "shard.parquet"], 64, 50)["preview"][0]["turns"] == said
+
+
 BAD = {
     "null question": ({"question": None}, "null", "question is null"),
     "null answer": ({"answer": None}, "null", "answer is null"),
@@ -88,6 +117,16 @@ BAD = {
     ),
     "negative code": ({SPEECH_COLUMN: [-1] * 60}, "code out of range", "code -1 at place 0"),
     "null code": ({SPEECH_COLUMN: [1, None] * 30}, "code out of range", "code -1 at place 1"),
+    "no question at the end": (
+        {"question": "<USER>: Hi <ASSISTANT>: Hello"},
+        "turns of the question",
+        "the turns are USER ASSISTANT: they must alternate and end with USER",
+    ),
+    "a turn without text": (
+        {"question": "<USER>: Hi <ASSISTANT>:  <USER>: And?"},
+        "turns of the question",
+        "turn 2 has no text",
+    ),
     "too short": ({"answer": "long " * 100}, "too little speech", "1.22 s"),
     "too long": ({"answer": "Hi", SPEECH_COLUMN: [1] * 250}, "too much speech", "5.00 s"),
     "over max_length": ({SPEECH_COLUMN: [1] * 900}, "over max_length", "max_length is 500"),

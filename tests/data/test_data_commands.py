@@ -78,7 +78,7 @@ def test_tokenize_names_a_missing_codec(run, tmp_path):
     metadata = tmp_path / "metadata.jsonl"
     metadata.write_text('{"question": "q", "answer": "a", "audio": "a.wav"}\n')
     options = ("--input", tmp_path, "--metadata", metadata, "--output", tmp_path / "own.parquet")
-    for codec in ("kmeans", "cosyvoice"):
+    for codec in ("phones", "cosyvoice"):
         with pytest.raises(VoxtwistError, match="nowhere"):
             run("tokenize", *options, "--codec", codec, "--codec-path", tmp_path / "nowhere")
 

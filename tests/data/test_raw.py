@@ -1,10 +1,13 @@
 """Reading raw shards: column types of all releases, and files that are not what they should be."""
 
+import re
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from voxtwist.data.raw import RAW_SCHEMA, SPEECH_COLUMN, find_shards, open_shard, read_batches
+from voxtwist.data.reject import Rejection, SpeechRate, find_rejections
 from voxtwist.errors import VoxtwistError
 
 
@@ -35,6 +38,9 @@ def test_the_users_prefix_is_removed_once(tmp_path, raw_rows, write_shard):
         ("index", pa.int64()),
         ("round", pa.string()),
         ("question", pa.large_string()),
+        ("question", pa.string_view()),
+        ("answer", pa.dictionary(pa.int32(), pa.string())),
+        ("index", pa.dictionary(pa.int8(), pa.large_string())),
         (SPEECH_COLUMN, pa.large_list(pa.int16())),
         (SPEECH_COLUMN, pa.list_(pa.uint32())),
     ],
@@ -54,6 +60,49 @@ def test_types_of_other_releases_read_the_same(tmp_path, raw_rows, write_shard, 
     )
     assert other.codes.tolist() == usual.codes.tolist()
     assert other.codes.dtype == usual.codes.dtype
+
+
+def test_a_code_above_int64_costs_its_row_only(tmp_path, raw_rows):
+    table = pa.Table.from_pylist(raw_rows(3), RAW_SCHEMA)
+    codes = table[SPEECH_COLUMN].to_pylist()
+    codes[1][5] = 2**64 - 1
+    place = table.schema.get_field_index(SPEECH_COLUMN)
+    values = pa.array(codes, pa.list_(pa.uint64()))
+    pq.write_table(table.set_column(place, SPEECH_COLUMN, values), tmp_path / "shard.parquet")
+    [batch] = read_batches(tmp_path / "shard.parquet")
+    assert batch.codes_of(2).tolist() == codes[2]
+    assert find_rejections(batch, 4096, 50, SpeechRate()) == {
+        1: Rejection(
+            "code out of range",
+            "code 9223372036854775807 or more at place 5; allowed are 0 to 4095",
+        )
+    }
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "parts"),
+    [
+        ("split_name", ["qa v1", "../../rlhf", None], ["qa_v1", "rlhf", "all"]),
+        ("split_name", ["train", "", "é" * 500], ["all", "all", "é" * 60]),
+        ("part", ["a/b", "a:b", "x"], ["a_b", "a_b", "x"]),
+        ("index", ["wavs/LJ001-0001", "123e4567-e89b", "numbers-1"], ["numbers"] * 3),
+    ],
+)
+def test_parts_have_names_that_files_and_metrics_may_have(
+    tmp_path, raw_rows, column, values, parts
+):
+    """They never come from the index, which may be a path, or a name for each row."""
+    rows = [row | {column: value} for row, value in zip(raw_rows(3), values, strict=True)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "shard.parquet")
+    [batch] = read_batches(tmp_path / "shard.parquet")
+    assert batch.part == parts
+
+
+def test_without_a_column_for_them_there_is_one_part(tmp_path, raw_rows):
+    table = pa.Table.from_pylist(raw_rows(2), RAW_SCHEMA).drop_columns(["split_name"])
+    pq.write_table(table, tmp_path / "shard.parquet")
+    [batch] = read_batches(tmp_path / "shard.parquet")
+    assert batch.part == ["all", "all"]
 
 
 def test_audio_is_never_read(tmp_path, raw_rows):
@@ -113,6 +162,32 @@ def test_a_wrong_type_is_named(tmp_path, raw_rows, column, values, expected):
     pq.write_table(table.set_column(place, column, pa.array(values)), tmp_path / "shard.parquet")
     with pytest.raises(VoxtwistError, match=rf"shard\.parquet: column .*{expected}"):
         open_shard(tmp_path / "shard.parquet")
+
+
+def test_a_column_that_occurs_twice_is_named(tmp_path, raw_rows):
+    table = pa.Table.from_pylist(raw_rows(2), RAW_SCHEMA)
+    pq.write_table(table.append_column("answer", table["answer"]), tmp_path / "shard.parquet")
+    with pytest.raises(VoxtwistError, match=r"shard\.parquet has 2 columns 'answer'"):
+        open_shard(tmp_path / "shard.parquet")
+
+
+def test_brackets_in_names_are_no_pattern(tmp_path, raw_rows, write_shard):
+    folder = tmp_path / "Voice[400K]"
+    shards = [write_shard(folder / f"train-[{i}].parquet", raw_rows(1)) for i in range(2)]
+    write_shard(tmp_path / "Voice4" / "other.parquet", raw_rows(1))
+    assert find_shards(folder) == find_shards(folder / "*.parquet") == shards
+    assert find_shards(shards[1]) == shards[1:]
+    assert find_shards(tmp_path / "*" / "train*") == shards
+    assert find_shards(tmp_path / "Voice[0-9]" / "*.parquet") == [
+        tmp_path / "Voice4" / "other.parquet"
+    ]
+
+
+def test_shards_below_the_folder_are_pointed_at(tmp_path, raw_rows, write_shard):
+    write_shard(tmp_path / "data" / "x.parquet", raw_rows(1))  # as `hf download --local-dir`
+    hint = f"matches no parquet file; there are 1 in {tmp_path / 'data'}: give that"
+    with pytest.raises(VoxtwistError, match=re.escape(hint)):
+        find_shards(tmp_path)
 
 
 def test_no_shards_and_equal_names_are_refused(tmp_path, raw_rows, write_shard):

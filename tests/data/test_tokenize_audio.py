@@ -84,7 +84,12 @@ def test_recordings_are_converted_and_the_rest_is_rejected(folder, settings, tmp
     done = []
     counts = tokenize_folder(folder, metadata, LoudnessCodec(), shard, done.append)
     assert (counts.rows_in, counts.rows_out, sum(done)) == (11, 3, 11)
-    assert counts.rejected == {"silent audio": 1, "unreadable audio": 4, "metadata": 3}
+    assert counts.rejected == {
+        "silent audio": 1,
+        "short audio": 1,
+        "unreadable audio": 3,
+        "metadata": 3,
+    }
     rejected = [json.loads(line) for line in (tmp_path / "own.rejected.jsonl").open()]
     assert [record["row"] for record in rejected] == [1, 3, 4, 5, 6, 8, 9, 10]
     assert "missing.wav does not exist" in rejected[4]["detail"]
@@ -94,6 +99,49 @@ def test_recordings_are_converted_and_the_rest_is_rejected(folder, settings, tmp
 
     result = convert(shard, tmp_path / "all.jsonl", settings)
     assert (result.rows_in, result.rows_out) == (3, 3)
+
+
+def test_odd_recordings_cost_their_rows_only(folder, tmp_path):
+    tone = 0.3 * np.sin(np.arange(16_000) / 10)
+    soundfile.write(tmp_path / "outside.wav", tone, 16_000)
+    soundfile.write(folder / "10ms.wav", tone[:160], 16_000)
+    soundfile.write(folder / "sample.wav", tone[100:101], 16_000)
+    soundfile.write(folder / "tone.wav", tone, 16_000)
+    soundfile.write(folder / "tone.flac", tone, 16_000)
+    whole = (folder / "tone.wav").read_bytes()
+    (folder / "half.wav").write_bytes(whole[: len(whole) // 2])
+    (folder / "piped.wav").write_bytes(
+        whole[:4] + b"\xff" * 4 + whole[8:40] + b"\xff" * 4 + whole[44:]
+    )
+    (folder / "rate.wav").write_bytes(whole[:24] + (2**31 - 1).to_bytes(4, "little") + whole[28:])
+    flac = (folder / "tone.flac").read_bytes()
+    (folder / "half.flac").write_bytes(flac[: len(flac) // 2])
+    claims = int.from_bytes(flac[18:26], "big") | 2**36 - 1  # samples: twelve days
+    (folder / "days.flac").write_bytes(flac[:18] + claims.to_bytes(8, "big") + flac[26:])
+    reasons = {
+        "tone.wav": None,
+        "piped.wav": None,
+        "../audio/tone.wav": "is no path inside the audio folder",
+        "../outside.wav": "is no path inside the audio folder",
+        "x/../../outside.wav": "is no path inside the audio folder",
+        str(tmp_path / "outside.wav"): "is no path inside the audio folder",
+        "x" * 5000: "x… does not exist",
+        "a\0b": "does not exist",
+        "10ms.wav": "lasts 0.0100 s",
+        "sample.wav": "lasts 0.0001 s",
+        "rate.wav": "says that it has 2147483647 samples a second; 1000 to 768000 can be read",
+        "half.wav": "says that it has 1.00 s and has 0.50 s: it is cut",
+        "half.flac": "half.flac",
+        "days.flac": "days.flac",
+    }
+    metadata = write_metadata(tmp_path / "metadata.jsonl", [entry(name) for name in reasons])
+    metadata.write_bytes(b"\xef\xbb\xbf" + metadata.read_bytes().replace(b"\n", b"\r\n"))
+    counts = tokenize_folder(folder, metadata, LoudnessCodec(), tmp_path / "own.parquet")
+    assert (counts.rows_in, counts.rows_out) == (len(reasons), 2)
+    rejected = [json.loads(line) for line in (tmp_path / "own.rejected.jsonl").open()]
+    assert all(len(record["detail"]) < 500 for record in rejected)
+    for record, detail in zip(rejected, list(reasons.values())[2:], strict=True):
+        assert detail in record["detail"]
 
 
 def test_nothing_usable_is_an_error(folder, tmp_path):

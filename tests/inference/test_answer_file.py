@@ -27,7 +27,7 @@ def test_rows_are_answered_or_rejected_with_a_reason(speaker, generation, tmp_pa
     assert [(row["line"], row["question"]) for row in rows] == [(1, "Hi?"), (2, "And you?")]
     tokens = lines_of(output / "tokens.jsonl")
     for row, spoken in zip(rows, tokens, strict=True):
-        assert row["seconds"] == len(spoken["speech_tokens"]) / 50
+        assert row["seconds"] == len(spoken["speech_tokens"]) / 25
         assert soundfile.info(output / row["audio"]).duration == pytest.approx(row["seconds"])
     rejected = {row["line"]: row["reason"] for row in lines_of(output / "rejected.jsonl")}
     assert rejected.pop(7).startswith("the question takes")

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from by_heart import learn_by_heart
 from completions_server import serving
 from voxtwist.cli.main import app
-from voxtwist.codec.kmeans import KMeansCodec
+from voxtwist.codec.phones import PhoneCodec
 from voxtwist.errors import VoxtwistError
 from voxtwist.inference.chat import Chat
 from voxtwist.inference.generate import generate
@@ -33,7 +33,7 @@ def talker(tiny_twist, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def speaker(talker, codec_folder) -> Speaker:
     tokenizer = AutoTokenizer.from_pretrained(talker)
-    return Speaker(load_model(talker), tokenizer, KMeansCodec.load(codec_folder))
+    return Speaker(load_model(talker), tokenizer, PhoneCodec.load(codec_folder))
 
 
 @pytest.fixture(params=[True, False], ids=["ids", "text"])
@@ -117,12 +117,17 @@ def test_the_command(project, tmp_path, monkeypatch):
             raise done.exception
         return (project / output / "answers.jsonl").read_text()
 
-    def change(**generation):
+    def change(restrict_speech=0.9, **generation):
         values = yaml.safe_load(Path("params.yaml").read_text())
         values["generate"] |= generation
+        values["train"]["restrict_speech"] = restrict_speech
         Path("params.yaml").write_text(yaml.safe_dump(values))
 
     with serving(project / "checkpoints/sft", name="checkpoints/sft") as running:
+        change(restrict_speech=1.0)
+        with pytest.raises(VoxtwistError, match=r"train\.restrict_speech at 1 text ids never"):
+            run("refused", "--server", running.url)
+        change()
         by_option = run("by-option", "--server", running.url)
         change(server=running.url)
         with pytest.raises(VoxtwistError, match=r"generate.constrained needs a model here"):

@@ -76,4 +76,4 @@ def test_under_autocast_all_three_inputs_take_its_type(monkeypatch):
     ],
 )
 def test_the_variable_length_kernel_is_for_16_bits_on_cuda(device, dtype, kernel):
-    assert attention._has_kernel(torch.device(device), dtype) == kernel
+    assert attention.has_kernel(torch.device(device), dtype) == kernel

@@ -150,7 +150,7 @@ def test_a_sample_of_the_split_is_drawn_by_the_seed(smollm2_tokenizer, tmp_path)
 
 def test_checkpoint_is_plain_and_keeps_the_text_rows(tiny_base, tmp_path):
     codec = Codec(
-        name="kmeans", n_codes=50, frame_rate_hz=50, path="unused", speaker=None, prompt_audio=None
+        name="phones", n_codes=50, frame_rate_hz=25, path="unused", speaker=None, prompt_audio=None
     )
     settings = Twist(init="mean+std", noise=1.0, pad_to_multiple_of=128)
     metrics = twist_checkpoint(tiny_base, tmp_path / "twist", codec, "v1.1", settings, seed=1)
@@ -182,7 +182,7 @@ def test_spare_rows_of_the_base_are_made_anew_in_both_tables(smollm2_tokenizer, 
     base.save_pretrained(tmp_path / "base")
     smollm2_tokenizer.save_pretrained(tmp_path / "base")
     codec = Codec(
-        name="kmeans", n_codes=50, frame_rate_hz=50, path="unused", speaker=None, prompt_audio=None
+        name="phones", n_codes=50, frame_rate_hz=25, path="unused", speaker=None, prompt_audio=None
     )
     settings = Twist(init="mean+std", noise=1.0, pad_to_multiple_of=128)
     twist_checkpoint(tmp_path / "base", tmp_path / "twist", codec, "v1.1", settings, seed=1)
@@ -203,7 +203,7 @@ def test_a_model_that_scales_its_logits_is_refused(smollm2_tokenizer, tmp_path):
     GraniteForCausalLM(config).save_pretrained(tmp_path / "base")
     smollm2_tokenizer.save_pretrained(tmp_path / "base")
     codec = Codec(
-        name="kmeans", n_codes=50, frame_rate_hz=50, path="unused", speaker=None, prompt_audio=None
+        name="phones", n_codes=50, frame_rate_hz=25, path="unused", speaker=None, prompt_audio=None
     )
     settings = Twist(init="mean+std", noise=1.0, pad_to_multiple_of=128)
     with pytest.raises(VoxtwistError, match="GraniteForCausalLM does more to its logits"):

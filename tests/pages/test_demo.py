@@ -57,7 +57,7 @@ def test_text_comes_before_speech_and_the_whole_answer_last(server, speaker, gen
     texts = [event["text"] for event in parts if "text" in event]
     seconds = [event["seconds"] for event in parts[len(texts) :]]
     assert "".join(texts) == expected.text
-    assert seconds == [n / 50 for n in range(1, len(expected.codes) + 1)]
+    assert seconds == [n / 25 for n in range(1, len(expected.codes) + 1)]
     assert last["codes"] == expected.codes.tolist()
     assert last["audio"].startswith("data:audio/ogg;base64,")
 
@@ -170,7 +170,7 @@ def test_a_person_types_reads_and_listens(browser, speaker, generation):
     play = """const [player, done] = [document.querySelector("audio"), arguments[0]];
       player.onended = () => done(player.duration); player.play().catch(e => done(String(e)));"""
     codes = speaker.answer([], "Hi?", generation(), 7, str, int).codes
-    assert browser.execute_async_script(play) == pytest.approx(len(codes) / 50, abs=0.05)
+    assert browser.execute_async_script(play) == pytest.approx(len(codes) / 25, abs=0.05)
     for width in (390, 1200):
         browser.set_window_size(width, 900)
         overflow = "return document.documentElement.scrollWidth - innerWidth"

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -72,6 +73,18 @@ def test_what_is_missing_is_named_with_how_to_get_it(settings, check, changes, m
     assert mend in found.mend
 
 
+def test_a_base_that_the_first_stage_would_refuse_is_found_before_the_run(
+    settings, tiny_base, tmp_path
+):
+    base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
+    assert checks.check_base(settings(base={"model": str(base)})).state == "ok"
+    (base / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
+    inputs = checks.check_inputs(settings(base={"model": str(base)}))
+    found = next(check for check in inputs if check.name == "base model")
+    assert found.state == "missing"
+    assert "is a Git-LFS pointer" in found.mend
+
+
 def test_a_wrong_schema_or_code_is_found_before_the_run(settings, stand_ins, tmp_path):
     table = pq.read_table(stand_ins / "data/train-00000-of-00853.parquet")
     changed = table.drop_columns(["answer_cosyvoice_speech_token"])
@@ -93,6 +106,21 @@ def test_one_spoilt_shard_of_three_is_found(settings, stand_ins, tmp_path, spoil
     raw, *_ = checks.check_inputs(settings(data={"raw": str(tmp_path)}))
     assert raw.state == "missing"
     assert f"{shard} has no column 'answer'" in raw.mend
+
+
+def test_benchmark_questions_in_the_raw_data_are_named(settings, stand_ins, tmp_path):
+    assert checks.check_benchmarks(settings()).found == "none of 9 questions is in the raw data"
+    shard = "train-00000-of-00853.parquet"
+    table = pq.read_table(stand_ins / "data" / shard)
+    column = ["<USER>: which is 2", *table["question"].to_pylist()[1:]]
+    place = table.schema.get_field_index("question")
+    pq.write_table(table.set_column(place, "question", pa.array(column)), tmp_path / shard)
+    found = checks.check_benchmarks(settings(data={"raw": str(tmp_path)}))
+    assert found.state == "warning"
+    assert found.found.startswith("1 of 3 questions of mmlu_abstract_algebra are in the training")
+    assert found.found.count("'Which is 2?'") == 3
+    *_, unread = checks.check_inputs(settings(data={"raw": str(tmp_path / "none")}))
+    assert (unread.name, unread.found) == ("benchmarks", "not compared with the data")
 
 
 @pytest.fixture
@@ -158,7 +186,7 @@ def test_more_devices_take_less_time_and_frozen_rows_less_work(settings):
     more = model_size(free)
     assert sample_flops(more, data, free.train) > sample_flops(size, data, train)
     assert estimate(more, data, free.train, h100(1)).memory_gb > one.memory_gb
-    restricted = train.model_copy(update={"restrict_speech": True})
+    restricted = train.model_copy(update={"restrict_speech": 1.0})
     assert estimate(size, data, restricted, h100(1)).flops < one.flops
 
 

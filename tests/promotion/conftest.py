@@ -10,11 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import yaml
+from tests.tiny_codec import tiny_codec
 
 from voxtwist.codec.audio import write_audio
-from voxtwist.codec.kmeans import ContextDecoder, KMeansCodec
 from voxtwist.params import Params
 from voxtwist.tracking import lineage
 from voxtwist.tracking.registry import register_checkpoint
@@ -58,7 +57,7 @@ class Project:
             changes: of every row of samples.jsonl.
         """
         found = lineage.collect(
-            self.folder, {"codec": "data/codec/kmeans", "checkpoint": "checkpoints/sft"}
+            self.folder, {"codec": "data/codec/phones", "checkpoint": "checkpoints/sft"}
         )
         commit = lineage.Commit(found.commit.sha, dirty, "")
         found = lineage.Lineage(commit, "train", None, found.md5)
@@ -134,11 +133,8 @@ def template(tiny_twist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     """The project before any run: a lock that names a tiny checkpoint and codec."""
     folder = tmp_path_factory.mktemp("template") / "project"
     folder.mkdir()
-    torch.manual_seed(0)
     made = folder.parent / "made"
-    KMeansCodec(torch.randn(CODES, 20), torch.randn(CODES, 80), ContextDecoder()).save(
-        made / "kmeans"
-    )
+    tiny_codec(CODES).save(made / "phones")
     settings = yaml.safe_load((ROOT / "params.yaml").read_text())
     settings["codec"] |= {"n_codes": CODES}
     settings["generate"] |= {"max_text_tokens": 6, "max_speech_seconds": 0.5}
@@ -152,7 +148,7 @@ def template(tiny_twist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     run(folder, "git", "config", "user.email", "ada@example.org")
     run(folder, "dvc", "init", "-q")
     for stage, source, out in (
-        ("codec", made / "kmeans", "data/codec/kmeans"),
+        ("codec", made / "phones", "data/codec/phones"),
         ("train", tiny_twist, "checkpoints/sft"),
     ):
         run(

@@ -11,15 +11,16 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
+from tests.tiny_codec import tiny_codec
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from completions_server import serving
-from voxtwist.codec.kmeans import ContextDecoder, KMeansCodec
 from voxtwist.data.files import rows_path
 from voxtwist.errors import VoxtwistError
-from voxtwist.evaluation.held_out import refuse_trained
+from voxtwist.evaluation.held_out import is_trained, trained_hashes
 from voxtwist.evaluation.text.evaluate import evaluate_text
-from voxtwist.evaluation.text.table import write_questions
+from voxtwist.evaluation.text.table import read_questions, write_questions
+from voxtwist.evaluation.text.trained import report_trained
 from voxtwist.evaluation.text.trivia import trivia
 from voxtwist.params import Params
 from voxtwist.stages.evaluate_speech import speech_stage
@@ -57,8 +58,8 @@ def params(tmp_path: Path) -> Params:
     values["evaluate_text"] |= {"limit": 12, "bootstrap": 50}
     values["evaluate_speech"] |= {"samples": 2, "taught": 1, "mos": "none", "bootstrap": 50}
     values["generate"] |= {"max_text_tokens": 4, "max_speech_seconds": 0.6, "constrained": True}
-    values["codec"] |= {"name": "kmeans", "path": str(tmp_path / "codec"), "n_codes": 10}
-    KMeansCodec(torch.randn(10, 20), torch.randn(10, 80), ContextDecoder()).save(tmp_path / "codec")
+    values["codec"] |= {"name": "phones", "path": str(tmp_path / "codec"), "n_codes": 10}
+    tiny_codec(10).save(tmp_path / "codec")
     return Params(**values)
 
 
@@ -127,21 +128,53 @@ def test_tables_of_different_questions_are_not_compared(
         compare_folders(tmp_path / "twist", tmp_path / "sft", 50)
 
 
-def test_a_question_that_was_trained_on_is_refused(tmp_path: Path) -> None:
-    split = tmp_path / "train.jsonl"
-    pq.write_table(pa.table({"question": ["who WAS it", "something"]}), rows_path(split))
-    refuse_trained([("trivia", "Who is it?")], split)
-    with pytest.raises(VoxtwistError, match="trivia asks 'Who was it\\?'"):
-        refuse_trained([("trivia", "Who is it?"), ("trivia", "Who was it?")], split)
+def taught(folder: Path, *questions: str) -> Path:
+    """A training split of these questions, as far as they are asked about."""
+    split = folder / "train.jsonl"
+    pq.write_table(pa.table({"question": list(questions)}), rows_path(split))
+    return split
 
 
-def test_a_suite_with_a_trained_question_is_refused_whatever_the_limit(
+def test_case_punctuation_and_spacing_do_not_hide_a_trained_question(tmp_path: Path) -> None:
+    hashes = trained_hashes(taught(tmp_path, "who WAS it", "something"))
+    assert is_trained(["Who is it?", "Who was  it?"], hashes).tolist() == [False, True]
+
+
+def test_trained_questions_are_left_out_of_a_suite_and_reported(
     models: dict[str, Path], params: Params, tmp_path: Path
 ) -> None:
-    split = tmp_path / "train.jsonl"
-    pq.write_table(pa.table({"question": [trivia()[200].question]}), rows_path(split))
-    with pytest.raises(VoxtwistError, match=r"trivia asks .* \(1 of 258 questions are\)"):
-        text_stage(tmp_path, params, models["sft"], split, tmp_path)
+    questions = [question.question for question in trivia()]
+    split = taught(tmp_path, questions[1].upper(), questions[200], "something else")
+    metrics = text_stage(tmp_path, params, models["sft"], split, tmp_path)
+    assert metrics["trivia/trained"] == 2
+    assert metrics["trivia/n"] == 12  # the limit counts what is asked
+    rows = read_questions(tmp_path)
+    assert [row["doc_id"] for row in rows] == [0, *range(2, 13)]
+    assert [row["question"] for row in rows] == [questions[0], *questions[2:13]]
+    [details] = json.loads((tmp_path / "details.json").read_text())["suites"].values()
+    assert details["left_out"] == [
+        {"task": "trivia", "doc_id": number, "question": questions[number]} for number in (1, 200)
+    ]
+    report, lines = report_trained(["trivia"], None, split)
+    assert report == {"trivia": {"questions": 258, "trained": 2, "which": details["left_out"]}}
+    assert lines == [
+        "2 of 258 questions of trivia are in the training data and are left out of its "
+        f"evaluation: {questions[1]!r}, {questions[200]!r}"
+    ]
+
+
+def test_a_suite_of_trained_questions_only_is_refused_before_training(tmp_path: Path) -> None:
+    split = taught(tmp_path, *(question.question for question in trivia()))
+    with pytest.raises(VoxtwistError, match=r"all 258 questions of trivia .*evaluate_text\.suites"):
+        report_trained(["trivia"], None, split)
+
+
+def test_a_suite_whose_data_are_not_there_yet_is_reported_as_unchecked(tmp_path: Path) -> None:
+    split = taught(tmp_path, "something")
+    report, [line] = report_trained(["trivia", "no_suite"], None, split)
+    assert report["trivia"]["trained"] == 0
+    assert "no_suite" in report["no_suite"]["unchecked"]
+    assert line.startswith("no_suite is not compared with the training data yet: ")
 
 
 def test_mistakes_are_named(models: dict[str, Path], tmp_path: Path) -> None:

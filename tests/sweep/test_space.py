@@ -41,7 +41,7 @@ def load(tmp_path, text: str, **sweep):
         ("train.epochs: [many]", "train.epochs is 'many'.*valid number"),
         ("twist.noise: {range: [-1, 1]}", "twist.noise is -1"),
         ("train.max_steps: [10, 20]", "sweep.max_steps is the budget"),
-        ("train.restrict_speech: [true, false]", "changes what speech_nll means"),
+        ("train.restrict_speech: [1.0, 0.5]", "changes what speech_nll means"),
         ("train.learning_rate: {log: [1, 2], range: [1, 2]}", "give one of"),
         ("train.learning_rate: {lgo: [1, 2]}", "lgo"),
         ("{}", "sweep.space is empty"),

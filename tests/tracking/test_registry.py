@@ -2,7 +2,10 @@ import json
 from pathlib import Path
 
 import pytest
+from mlflow.exceptions import MlflowException, RestException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
+from voxtwist.errors import VoxtwistError
 from voxtwist.tracking import registry
 from voxtwist.tracking.runs import training_run
 from voxtwist.tracking.store import Store
@@ -63,3 +66,31 @@ def test_only_a_new_checkpoint_makes_a_new_version(store, run_id, checkpoint, tm
     (checkpoint / "model.safetensors").write_bytes(b"other weights")
     register(store, run_id, tmp_path)
     assert json.loads((tmp_path / "metrics/register.json").read_text())["version"] == 2
+
+
+UNKNOWN = [
+    MlflowException("API request failed with exception HTTPConnectionPool: Max retries exceeded"),
+    RestException({"error_code": "TEMPORARILY_UNAVAILABLE", "message": "database is locked"}),
+    MlflowException("error code 404 != 200. Response body: 'Not Found'", RESOURCE_DOES_NOT_EXIST),
+]
+
+
+@pytest.mark.parametrize("error", UNKNOWN, ids=["unreachable", "locked", "404 of a proxy"])
+def test_only_a_definite_not_found_means_that_there_is_none(
+    store, run_id, checkpoint, tmp_path, monkeypatch, error
+):
+    assert registry.alias_version(store, "voxtwist", "champion") is None  # not even a model
+    made = register(store, run_id, tmp_path)
+    assert registry.alias_version(store, "voxtwist", "champion") is None
+    with pytest.raises(VoxtwistError, match=r"no version '7' in .*its versions are 1"):
+        registry.find_version(store, "voxtwist", "7")
+    store.client.set_registered_model_alias("voxtwist", "champion", made.version)
+    assert registry.number(registry.alias_version(store, "voxtwist", "champion")) == "1"
+
+    def fails(*args):
+        raise error
+
+    monkeypatch.setattr(type(store.client), "get_model_version_by_alias", fails)
+    for ask in (registry.alias_version, registry.find_version):
+        with pytest.raises(VoxtwistError, match="the model registry does not answer"):
+            ask(store, "voxtwist", "champion")

@@ -3,7 +3,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 from mlflow.exceptions import MlflowException
+from sqlalchemy.orm import Session
 
 from voxtwist.tracking import runs
 from voxtwist.tracking.runs import Dataset, resume_run, run_name, training_run
@@ -37,6 +39,23 @@ def test_a_training_run_holds_what_it_was_told(store: Store, lineage, tmp_path: 
     patch = store.client.download_artifacts(run.id, "lineage/work_tree.patch")
     assert Path(patch).read_text() == "+learning_rate: 3e-4\n"
     assert store.client.list_artifacts(run.id, "samples")[0].path == "samples/answer.flac"
+
+
+def test_two_runs_log_the_same_new_data_at_once(store: Store, lineage):
+    split = Dataset("train split", "ab" * 16, Path("data/splits"))
+    with (
+        training_run(store, "first", params={}, lineage=lineage) as first,
+        training_run(store, "second", params={}, lineage=lineage) as second,
+    ):
+
+        @sqlalchemy.event.listens_for(Session, "before_flush", once=True)
+        def the_other_was_faster(*_):
+            second.log_datasets([split])
+
+        first.log_datasets([split])
+    for run in (first, second):
+        [dataset] = store.client.get_run(run.id).inputs.dataset_inputs
+        assert dataset.dataset.digest == "ab" * 16
 
 
 def test_system_metrics_are_recorded(store: Store, lineage, monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from voxtwist.errors import VoxtwistError
-from voxtwist.vcs import md5, pipeline_md5
+from voxtwist.vcs import changed_since, maker, md5, pipeline_md5, stale_stages
 
 
 @pytest.fixture
@@ -62,3 +62,55 @@ def test_a_lock_that_is_only_half_renewed_is_not_believed(tmp_path: Path, monkey
 def test_a_missing_path_is_named(tmp_path: Path):
     with pytest.raises(VoxtwistError, match=r"splits is missing: run `dvc repro`"):
         md5(tmp_path / "splits")
+
+
+@pytest.fixture
+def two_stages(repository: Path) -> Path:
+    """`data` then `train` with a setting, run; and a sweep, another pipeline, that never ran."""
+    dvc(repository, "init", "-q")
+    (repository / "params.yaml").write_text("lr: 1\n")
+    (repository / "model.py").write_text("")
+    for file, stages in (
+        (
+            "dvc.yaml",
+            {
+                "data": {"cmd": "echo 1 > split", "outs": ["split"], "deps": ["raw"]},
+                "train": {
+                    "cmd": "cat split model.py > sft && echo model >> sft",
+                    "deps": ["model.py", "split"],
+                    "params": ["lr"],
+                    "outs": ["sft"],
+                },
+                "report": {"cmd": "cat sft > page", "deps": ["sft", "pages.py"], "outs": ["page"]},
+            },
+        ),
+        ("sweep/dvc.yaml", {"sweep": {"cmd": "false", "deps": ["../split"], "outs": ["best"]}}),
+    ):
+        (repository / file).parent.mkdir(exist_ok=True)
+        (repository / file).write_text(yaml.safe_dump({"stages": stages}))
+    for name in ("raw", "pages.py"):
+        (repository / name).write_text("")
+    dvc(repository, "repro", "-q")
+    return repository
+
+
+def test_only_code_and_data_that_made_an_output_can_outdate_it(two_stages: Path):
+    assert maker(two_stages, md5(two_stages / "sft")) == "train"
+    assert maker(two_stages, "0" * 32) is None
+    assert stale_stages(two_stages) == []
+
+    (two_stages / "params.yaml").write_text("lr: 2\n")
+    (two_stages / "pages.py").write_text("print()")
+    assert stale_stages(two_stages) == ["train", "report"]
+    (two_stages / "split").unlink()
+    assert changed_since(two_stages, "train") == []
+
+    (two_stages / "model.py").write_text("print()")
+    (two_stages / "raw").write_text("more")
+    assert set(changed_since(two_stages, "train")) == {"model.py (train)", "raw (data)"}
+
+
+def test_a_changed_command_outdates_too(two_stages: Path):
+    file = two_stages / "dvc.yaml"
+    file.write_text(file.read_text().replace("echo model", "echo another"))
+    assert changed_since(two_stages, "train") == ["command (train)"]

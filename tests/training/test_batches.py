@@ -1,14 +1,17 @@
 """Which samples a step holds, and that padding changes the work and not the loss."""
 
+from itertools import pairwise
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voxtwist import params
 from voxtwist.data.index import TokenIndex
-from voxtwist.errors import VoxtwistError
 from voxtwist.model.base import load_model, load_tokenizer
 from voxtwist.training.batches import (
     disturb_speech,
@@ -16,8 +19,9 @@ from voxtwist.training.batches import (
     plan_rows,
     plan_steps,
     read_batch,
-    share,
+    unlabelled,
 )
+from voxtwist.training.optimizer import build_schedule
 from voxtwist.training.spoken_model import SpokenModel
 from voxtwist.vocabulary import SpeechVocabulary
 
@@ -28,49 +32,100 @@ def settings_with(**changes):
     return TRAIN.model_copy(update=changes)
 
 
+def sets(steps):
+    """The samples of each step, in no order."""
+    return [sorted(np.concatenate(step).tolist()) for step in steps]
+
+
 @settings(deadline=None)
 @given(
     st.lists(st.integers(1, 300), min_size=1, max_size=60),
     st.sampled_from(["packed", "padded", "length_grouped"]),
-    st.integers(1, 4),
+    st.integers(1, 9),
+    st.sampled_from([None, 150, 600, 730]),
 )
-def test_every_sample_is_in_one_row_and_rows_are_shared_evenly(lengths, batching, processes):
+def test_any_devices_take_the_same_steps_and_every_sample_once_an_epoch(
+    lengths, batching, processes, step_tokens
+):
     lengths = np.array(lengths)
-    plan = settings_with(batch_tokens=200, batching=batching, step_tokens=600, epochs=1.0)
-    rows = plan_rows(lengths, plan, seed=0)
-    assert sorted(np.concatenate(rows)) == list(range(len(lengths)))
-    for row in rows:
-        held = lengths[row].sum() if batching == "packed" else lengths[row].max() * len(row)
-        assert held <= 200 or len(row) == 1
-    if len(lengths) < processes:
-        with pytest.raises(VoxtwistError, match="each needs one at least"):
-            plan_steps(lengths, plan, processes, seed=0)
-        return
+    plan = settings_with(batch_tokens=200, batching=batching, step_tokens=step_tokens, epochs=2.0)
     steps = plan_steps(lengths, plan, processes, seed=0)
+    assert sets(steps) == sets(plan_steps(lengths, plan, 1, seed=0))
     assert all(len(step) > 0 == len(step) % processes for step in steps)
-    shared = np.concatenate([row for step in steps for row in step])
-    assert len(set(shared)) == len(shared) > len(lengths) - processes
+    for row in (row for step in steps for row in step if len(row) > 1):
+        held = lengths[row].sum() if batching == "packed" else lengths[row].max() * len(row)
+        assert held <= 200
+    order = [sample for step in sets(steps) for sample in step]
+    for epoch in (order[: len(lengths)], order[len(lengths) :]):
+        assert sorted(epoch) == list(range(len(lengths)))
 
 
-def test_a_step_holds_the_same_samples_however_many_processes_share_it():
-    lengths = np.random.default_rng(0).integers(20, 60, 200)
-    plan = settings_with(batch_tokens=256, step_tokens=1024, epochs=1.0)
-    one, four = (plan_steps(lengths, plan, n, seed=3) for n in (1, 4))
-    assert [sorted(np.concatenate(step)) for step in one] == [
-        sorted(np.concatenate(step)) for step in four
+@pytest.mark.parametrize("step_tokens", [None, 1024, 3000])
+@pytest.mark.parametrize("devices", [(1, 2, 1), (4, 2), (2, 4), (8, 3, 1)])
+def test_a_training_that_changes_its_devices_trains_every_sample_once_an_epoch(
+    devices, step_tokens
+):
+    lengths = np.random.default_rng(0).integers(20, 400, 300)
+    plan = settings_with(batch_tokens=1024, step_tokens=step_tokens, epochs=3.0)
+    plans = [plan_steps(lengths, plan, n, seed=3) for n in devices]
+    assert len({len(steps) for steps in plans}) == 1
+    # Each takes over where the one before it was stopped.
+    stops = np.linspace(0, len(plans[0]), len(devices) + 1).astype(int)
+    trained = [
+        step for steps, (a, b) in zip(plans, pairwise(stops), strict=True) for step in steps[a:b]
     ]
+    seen = np.bincount(np.concatenate([row for step in trained for row in step]), minlength=300)
+    assert (seen == 3).all()
 
 
-def test_rows_of_one_sample_that_cannot_be_shared_are_left_out():
-    rows = share([np.array([0]), np.array([1]), np.array([2])], 2)
-    assert len(rows) == 2
+def test_the_learning_rate_after_as_many_samples_is_that_of_one_device():
+    lengths = np.random.default_rng(0).integers(20, 400, 300)
+    for step_tokens in (None, 3000):
+        plan = settings_with(batch_tokens=1024, step_tokens=step_tokens, epochs=2.0)
+        curves = []
+        for processes in (1, 2, 4, 8):
+            steps = plan_steps(lengths, plan, processes, seed=3)
+            seen = np.cumsum([sum(map(len, step)) for step in steps])
+            optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+            factor = build_schedule(optimizer, len(steps), plan).lr_lambdas[0]
+            curves.append([(samples, factor(step)) for step, samples in enumerate(seen)])
+        assert all(curve == curves[0] for curve in curves)
+
+
+@pytest.mark.parametrize("step_tokens", [48_000, 53_376, 131_072])
+def test_a_step_holds_the_step_tokens_that_were_asked_for_on_1_to_8_devices(step_tokens):
+    lengths = np.clip(np.random.default_rng(0).normal(834, 250, 4000), 100, 2000).astype(int)
+    plan = settings_with(batch_tokens=16_384, step_tokens=step_tokens, epochs=1.0)
+    one = plan_steps(lengths, plan, 1, seed=0)
+    for processes in range(1, 9):
+        steps = plan_steps(lengths, plan, processes, seed=0)
+        assert sets(steps) == sets(one)
+        tokens = [sum(int(lengths[row].sum()) for row in step) for step in steps[:-1]]
+        assert np.mean(tokens) == pytest.approx(step_tokens, rel=0.02)
+        assert max(lengths[row].sum() for step in steps for row in step) <= 16_384
+        busiest = [  # the device that all others wait for, against an even share
+            max(sum(lengths[row].sum() for row in step[r::processes]) for r in range(processes))
+            for step in steps[:-1]
+        ]
+        assert np.mean(busiest) < 1.15 * step_tokens / max(processes, 1)
+
+
+def test_the_slam_omni_preset_takes_about_6150_steps_an_epoch_on_1_to_8_devices():
+    preset = yaml.safe_load(Path("presets/slam-omni.yaml").read_text(encoding="utf-8"))["train"]
+    # A tenth of 85 % of 463,071 rows, of 834 tokens on average.
+    lengths = np.random.default_rng(0).lognormal(size=39_361, sigma=0.4)
+    lengths = np.clip(834 * lengths / lengths.mean(), 80, 4000).astype(int)
+    for processes in (1, 4, 8):
+        steps = plan_steps(lengths, settings_with(**preset), processes, seed=0)
+        assert len(steps) == pytest.approx(615, rel=0.03)
+        assert np.mean([sum(map(len, step)) for step in steps]) == pytest.approx(64, rel=0.03)
 
 
 def test_grouping_by_length_pads_less():
     lengths = np.random.default_rng(0).integers(10, 200, 2000)
     padding = {}
     for batching in ("padded", "length_grouped"):
-        rows = plan_rows(lengths, settings_with(batch_tokens=2000, batching=batching), seed=0)
+        rows = plan_rows(lengths, settings_with(batching=batching), 2000, seed=0)
         padding[batching] = sum(lengths[row].max() * len(row) for row in rows) / lengths.sum()
     assert padding["length_grouped"] < 1.1 < 1.4 < padding["padded"]
 
@@ -96,6 +151,16 @@ def test_padded_packed_and_single_samples_have_the_same_loss(tiny_twist, splits)
     assert padded_batch.input_ids.shape[1] == 7 * index.lengths[:7].max()
     torch.testing.assert_close(packed, alone, atol=0, rtol=1e-6)
     torch.testing.assert_close(padded, alone, atol=0, rtol=1e-6)
+
+
+def test_a_row_without_labels_teaches_nothing_and_still_has_all_gradients(tiny_twist, splits):
+    index = TokenIndex.open(splits / "train.jsonl")
+    vocabulary = SpeechVocabulary.from_tokenizer(load_tokenizer(tiny_twist))
+    model = SpokenModel(load_model(tiny_twist), vocabulary, settings_with(freeze="none"))
+    loss, tallies = model(unlabelled(read_batch(index, np.array([0]))))
+    loss.backward()
+    assert loss == tallies["text"].count == tallies["speech"].count == 0
+    assert all((p.grad == 0).all() for p in model.parameters())
 
 
 def test_disturbed_speech_keeps_text_labels_and_the_share(tiny_twist, splits):

@@ -19,8 +19,8 @@ def launch(request) -> str:
     return request.param + FREE_PORT
 
 
-def assert_same_training(many, one):
-    assert many.report()["devices"] == 2
+def assert_same_training(many, one, devices=2):
+    assert many.report()["devices"] == devices
     assert many.report()["tokens"] == one.report()["tokens"]
     for metric in ("train/loss", "train/gradient_norm", "eval/loss_speech", "eval/loss_text"):
         steps, losses = zip(*one.history(metric), strict=True)
@@ -58,3 +58,23 @@ def test_stopped_and_killed_shards_go_on_sharded_and_on_one_device(project):
     two.change(max_hours=None)
     assert two.train(**shards).returncode == 0
     assert_same_training(two, one)
+
+
+@pytest.mark.parametrize("step_tokens", [None, 512])
+@pytest.mark.parametrize("devices", [(1, 2, 1), (4, 2), (2, 4)], ids=str)
+def test_a_training_that_changes_its_devices_is_the_training_of_one(project, devices, step_tokens):
+    one, many = project("one"), project("many")
+    for made in (one, many):
+        made.change(step_tokens=step_tokens, epochs=2, eval_steps=4)
+    assert one.train().returncode == 0
+    for number, count in enumerate(devices, start=1):
+        copies = COPIES.replace("2", str(count), 1) + FREE_PORT
+        launch = {} if count == 1 else {"VOXTWIST_LAUNCH": copies}
+        if number < len(devices):  # the first stop comes before the first evaluation
+            done = many.train_until(signal.SIGTERM, number, **launch)
+            assert done.returncode == 75, done.stderr[-3000:]
+        else:
+            done = many.train(**launch)
+            assert done.returncode == 0, done.stderr[-3000:]
+    assert_same_training(many, one, devices[-1])
+    assert many.history("train/learning_rate") == one.history("train/learning_rate")

@@ -10,9 +10,8 @@ from accelerate.state import AcceleratorState
 from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from voxtwist import params
+from voxtwist import device, params
 from voxtwist.errors import VoxtwistError
-from voxtwist.training import precision
 from voxtwist.training.state import StateFolder
 from voxtwist.training.train import train
 
@@ -137,7 +136,7 @@ def test_a_training_goes_on_in_the_arithmetic_that_it_began_in(
     other_arithmetic()
     settings = SETTINGS.model_copy(update={"precision": "auto"})
     faster = {torch.bfloat16: 2, torch.float32: 1}
-    monkeypatch.setattr(precision, "_products", faster.__getitem__)
+    monkeypatch.setattr(device, "_products", faster.__getitem__)
     with pytest.raises(KeyboardInterrupt):
         run_training(tiny_twist, splits, tmp_path, MemoryRun(die_at=8), settings)
     faster[torch.bfloat16] = 1

@@ -7,6 +7,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from voxtwist import params
 from voxtwist.data.index import TokenIndex
+from voxtwist.errors import VoxtwistError
 from voxtwist.model.twist import twist_checkpoint
 from voxtwist.params import Codec, Twist
 from voxtwist.training.batches import read_batch
@@ -20,7 +21,7 @@ SETTINGS = params.load().train.model_copy(
         "freeze": "none",
         "epochs": 2.0, "batch_tokens": 256, "step_tokens": 512, "log_steps": 1,
         "precision": "fp32", "learning_rate": 1e-2, "new_rows_learning_rate": 1e-2,
-        "weight_decay": 0.5,
+        "weight_decay": 0.5, "keep_text": 0.0,
     }
 )  # fmt: skip
 
@@ -43,7 +44,7 @@ def untied_twist(tiny_base, smollm2_tokenizer, tmp_path_factory):
     ).save_pretrained(folder / "base")
     smollm2_tokenizer.save_pretrained(folder / "base")
     codec = Codec(
-        name="kmeans", n_codes=32, frame_rate_hz=50, path="unused", speaker=None, prompt_audio=None
+        name="phones", n_codes=32, frame_rate_hz=25, path="unused", speaker=None, prompt_audio=None
     )
     twist = Twist(init="mean+std", noise=1.0, pad_to_multiple_of=128)
     twist_checkpoint(folder / "base", folder / "twist", codec, "v1.1", twist, seed=0)
@@ -140,6 +141,36 @@ def test_compiled_layers_learn_the_same(tiny_twist, splits, tmp_path):
     for layer in compiled.module.model.get_decoder().layers:
         assert layer._compiled_call_impl is not None
     assert_same_weights(compiled, plain, 1e-4)
+
+
+def test_compiling_nothing_is_refused(tiny_twist, splits, tmp_path):
+    with pytest.raises(VoxtwistError, match="torch_compile with train"):
+        trained(tiny_twist, splits, tmp_path, torch_compile=True, gradient_checkpointing="full")
+
+
+def test_a_kill_behind_a_better_checkpoint_leaves_the_one_that_the_state_names(
+    tiny_twist, splits, tmp_path
+):
+    class KilledAtStep4(NoRun):
+        def log_metrics(self, metrics, step=0):
+            if step == 4:
+                raise KeyboardInterrupt
+
+    settings = {"max_steps": 4, "save_steps": 2, "eval_steps": 1}
+    with pytest.raises(KeyboardInterrupt):
+        trained(tiny_twist, splits, tmp_path, KilledAtStep4(), **settings)
+    states = StateFolder(tmp_path / "states", "key")
+    state = states.load()
+    assert state.step == state.best["step"] == 2
+    assert states.best(3).exists()  # written, but no state names it yet
+    kept = AutoModelForCausalLM.from_pretrained(states.best(2)).get_input_embeddings().weight
+    [rows] = {id(v): v for k, v in state.model.items() if k.endswith("new_rows")}.values()
+    assert torch.equal(kept[-len(rows) :], rows)
+    trained(tiny_twist, splits, tmp_path, **settings)
+    trained(tiny_twist, splits, tmp_path / "whole", **settings)
+    best = [AutoModelForCausalLM.from_pretrained(tmp_path / f / "best") for f in ("", "whole")]
+    for name, tensor in best[0].state_dict().items():
+        torch.testing.assert_close(best[1].state_dict()[name], tensor, atol=1e-6, rtol=1e-6)
 
 
 def test_a_step_weighs_tokens_however_they_are_dealt_into_batches(tiny_twist, splits, tmp_path):

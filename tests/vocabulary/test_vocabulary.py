@@ -17,6 +17,7 @@ from voxtwist.vocabulary import (
     IGNORED_LABEL,
     MODALITY_TOKENS,
     ChatFormat,
+    Conversation,
     SpeechVocabulary,
     extend_tokenizer,
     load_extended_tokenizer,
@@ -134,15 +135,83 @@ def test_words_are_looked_up_only_where_that_is_known_to_be_right(chat):
         assert not cuts_at_spaces(state | change), change
 
 
-def test_prompt_is_the_templates_generation_prompt(extended, chat):
+@pytest.mark.parametrize("options", [{}, {"enable_thinking": False}, {"enable_thinking": True}])
+def test_prompt_is_the_templates_generation_prompt(extended, chat, options):
+    """Whatever is asked of the template: a server passes nothing, and gets what was trained."""
     for question in ("What time is it?", "\n\nhi \n", ""):
         theirs = extended.apply_chat_template(
             [{"role": "user", "content": question}],
-            add_generation_prompt=True,
-            enable_thinking=False,
-            return_dict=False,
-        )
+            add_generation_prompt=True, return_dict=False, **options,
+        )  # fmt: skip
         assert chat.prompt_ids(question) == theirs
+        [sample] = chat.encode_batch([question], ["a"], [CODES])
+        assert sample.input_ids[: len(theirs)].tolist() == theirs
+
+
+# As Qwen3's later templates: the last answer has an empty thinking block, its prompt has not.
+LATER_QWEN3 = (
+    "{%- for m in messages %}{%- if m.role == 'user' %}"
+    "{{- '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{%- elif loop.last %}"
+    "{{- '<|im_start|>assistant\\n<think>\\n\\n</think>\\n\\n' + m.content.lstrip('\\n')"
+    " + '<|im_end|>\\n' }}{%- else %}"
+    "{{- '<|im_start|>assistant\\n' + m.content + '<|im_end|>\\n' }}"
+    "{%- endif %}{%- endfor %}{%- if add_generation_prompt %}{{- 'PROMPT' }}{%- endif %}\n"
+)
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+@pytest.mark.parametrize("asks", ["", "<think>\\n", "{{ }} \\'\"\\\\"])
+def test_a_template_that_asks_otherwise_than_it_renders_is_saved_as_trained(
+    qwen3_tokenizer, tmp_path, fmt, asks
+):
+    base = copy.deepcopy(qwen3_tokenizer)
+    base.chat_template = LATER_QWEN3.replace("PROMPT", f"<|im_start|>assistant\\n{asks}")
+    extend_tokenizer(base, N_CODES, fmt).save_pretrained(tmp_path)
+    saved = AutoTokenizer.from_pretrained(tmp_path)
+    history = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello"},
+        {"role": "user", "content": "q"},
+    ]
+    rendered = saved.apply_chat_template(history, tokenize=False, add_generation_prompt=True)
+    assert rendered == (
+        "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHello<|im_end|>\n"
+        "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+    )
+    chat = ChatFormat.from_tokenizer(saved)
+    asked = Conversation((("Hi", "Hello"),), "q")
+    assert chat.prompt_ids(asked) == saved.encode(rendered, add_special_tokens=False)
+    [sample] = chat.encode_batch([asked], ["a"], [CODES])
+    after_text = {"v1": "a", "v1.1": "<text>a</text><speech>"}[fmt]
+    assert saved.decode(sample.input_ids.tolist()) == f"{rendered}{after_text}{SPOKEN}" + (
+        "</speech><|im_end|>" if fmt == "v1.1" else "<|im_end|>"
+    )
+    exchange = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    assert saved.apply_chat_template(exchange, tokenize=False) == base.apply_chat_template(
+        exchange, tokenize=False
+    )
+
+
+def test_a_template_that_asks_as_it_renders_stays_as_it_is(smollm2_tokenizer):
+    extended = extend_tokenizer(smollm2_tokenizer, N_CODES, "v1.1")
+    assert extended.chat_template == smollm2_tokenizer.chat_template
+
+
+def test_a_template_with_the_date_of_today_is_refused(smollm2_tokenizer):
+    tokenizer = copy.deepcopy(smollm2_tokenizer)
+    tokenizer.chat_template = (
+        "{{ '<|im_start|>system\nToday: ' + strftime_now('%d %B %Y') + '<|im_end|>\n' }}"
+        + tokenizer.chat_template
+    )
+    with pytest.raises(VoxtwistError, match="writes today's date"):
+        ChatFormat.from_tokenizer(extend_tokenizer(tokenizer, N_CODES, "v1.1"))
+
+
+def test_a_template_that_refuses_to_render_is_named(smollm2_tokenizer):
+    tokenizer = copy.deepcopy(smollm2_tokenizer)
+    tokenizer.chat_template = "{{ raise_exception('no assistant, please') }}"
+    with pytest.raises(VoxtwistError, match="cannot be rendered: no assistant, please"):
+        extend_tokenizer(tokenizer, N_CODES, "v1.1")
 
 
 def test_literal_control_tokens_stay_text(extended, chat):

@@ -105,7 +105,8 @@ def _show_raw(report: dict[str, Any], console: Console) -> None:
     for row in report["preview"]:
         console.print()
         console.print(Text(f"{row['shard']} row {row['row']}, {row['seconds']:.1f} s", style="dim"))
-        console.print(Text(f"question  {row['question']}"))
+        for turn, text in enumerate(row["turns"]):
+            console.print(Text(f"{('question', 'reply')[turn % 2]:<10}{text}"))
         console.print(Text(f"answer    {row['answer']}"))
         console.print(Text(f"codes     {' '.join(map(str, row['codes']))} …"))
 

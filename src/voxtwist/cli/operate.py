@@ -10,6 +10,7 @@ import typer
 
 from voxtwist import params
 from voxtwist.cli.options import PARAMS, Json, project_store
+from voxtwist.credentials import masked
 
 PANEL = "Operate"
 
@@ -54,7 +55,7 @@ def ui(
     """Serve the experiments in MLflow's web interface, until Ctrl-C."""
     store = project_store()
     if store.uri.startswith("http"):
-        typer.echo(f"the experiments are on the server {store.uri}")
+        typer.echo(f"the experiments are on the server {masked(store.uri)}")
         return
     # The UI opens on its pages for prompts and traces by default.
     page = f"#/experiments/{store.experiment_id}/runs?workflowType=machine_learning"

@@ -64,7 +64,8 @@ def read_settings(
     changes["generate"] = settings.generate.model_copy(update=generation)
     if seed is not None:
         changes["seed"] = seed
-    return settings.model_copy(update=changes)
+    changed = settings.model_copy(update=changes)
+    return params.check(changed.model_dump(), file)
 
 
 def load_speaker(checkpoint: str, settings: params.Params) -> "Speaker":

@@ -47,7 +47,7 @@ def speak(
         Path, typer.Option(help=".wav or .flac; of many utterances, NAME-00001.wav and so on")
     ],
     model_dir: Annotated[
-        Path, typer.Option(help="Folder of CosyVoice-300M(-SFT), or of the k-means codec")
+        Path, typer.Option(help="Folder of CosyVoice-300M(-SFT), or of the codec of phones")
     ],
     prompt_audio: Annotated[
         Path | None, typer.Option(help="Recording of the voice to speak with, 3 to 10 s")
@@ -78,13 +78,13 @@ def speak(
     if batch_size is not None and batch_size < 1:
         raise VoxtwistError(f"--batch-size is {batch_size}: it must be at least 1")
     utterances = read_speech_tokens(speech_tokens)
-    if _codec_of(utterances, codec) == "kmeans":
+    if _codec_of(utterances, codec) == "phones":
         if prompt_audio or speaker or speed != 1.0:
             raise VoxtwistError(
-                "the k-means codec has one voice and one speed: "
+                "the codec of phones has one voice and one speed: "
                 "drop --prompt-audio, --speaker and --speed"
             )
-        speech = _speak_kmeans(utterances, model_dir)
+        speech = _speak_phones(utterances, model_dir)
     else:
         speech = _speak_cosyvoice(
             utterances, model_dir, prompt_audio, speaker, speed, seed, steps, batch_size, device
@@ -146,13 +146,13 @@ def _own_codes(
     return [check_codes(u.codes, own.vocab_size, u.where) for u in utterances]
 
 
-def _speak_kmeans(utterances: list["SpeechTokens"], model_dir: Path) -> Speech:
-    from voxtwist.codec.kmeans import KMeansCodec
+def _speak_phones(utterances: list["SpeechTokens"], model_dir: Path) -> Speech:
     from voxtwist.codec.origin import Origin
+    from voxtwist.codec.phones import PhoneCodec
 
-    codec = KMeansCodec.load(model_dir)
+    codec = PhoneCodec.load(model_dir)
     codes = _own_codes(utterances, Origin.of(codec), model_dir)
-    return Speech(codec.sample_rate, "k-means voice", codec.decode_many(codes))
+    return Speech(codec.sample_rate, "embedded voice", codec.decode_many(codes))
 
 
 def _speak_cosyvoice(

@@ -13,6 +13,10 @@ import torchaudio
 from voxtwist.errors import VoxtwistError
 
 FORMATS = (".wav", ".flac")
+RATES = (1_000, 768_000)  # Hz of recordings
+_BLOCK = 1 << 20  # samples read at once
+_STREAMED = 0x7FFF0000  # a WAV header's size from here on stands for "unknown"
+_LONGEST_NAME = 200  # characters shown of a path
 OPUS_RATE = 24_000  # Hz; Opus knows 8, 12, 16, 24 and 48 kHz
 # torchaudio's filter bank has (up · down) taps: between odd rates (47,999 to 16,000 Hz) that is
 # gigabytes. The nearest ratio of smaller numbers is at most 0.03 % off: half a cent of pitch.
@@ -23,20 +27,60 @@ def read_audio(path: Path) -> tuple[np.ndarray, int]:
     """Mono float32 waveform (N,) in [-1, 1], channels averaged, and its rate in Hz.
 
     Raises:
-        VoxtwistError: no such file, not audio, or no samples in it.
+        VoxtwistError: no such file, not audio, no samples in it, fewer than a WAV or FLAC file
+            says that it has, or a rate outside `RATES`.
     """
     path = Path(path)
-    if not path.is_file():
-        raise VoxtwistError(f"{path} does not exist")
     try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        exists = path.is_file()
+    except (OSError, ValueError):  # a name that is too long, or holds a zero
+        exists = False
+    if not exists:
+        raise VoxtwistError(f"{_short(path)} does not exist")
+    try:
+        with soundfile.SoundFile(path) as file:
+            rate, said = int(file.samplerate), _samples_said(path, file)
+            if not RATES[0] <= rate <= RATES[1]:
+                raise VoxtwistError(
+                    f"{path} says that it has {rate} samples a second; {RATES[0]} to {RATES[1]} "
+                    "can be read"
+                )
+            # In blocks: a header may claim more samples than there is memory.
+            blocks = [file.read(_BLOCK, dtype="float32", always_2d=True)]
+            while len(blocks[-1]) == _BLOCK:
+                blocks.append(file.read(_BLOCK, dtype="float32", always_2d=True))
     except (soundfile.SoundFileError, ValueError, TypeError) as error:
         raise VoxtwistError(
             f"{path} cannot be read as audio ({error}): give WAV, FLAC, OGG or MP3"
         ) from None
-    if not len(samples):
+    waveform = np.concatenate([block.mean(axis=1) for block in blocks])
+    if not len(waveform):
         raise VoxtwistError(f"{path} holds no samples")
-    return samples.mean(axis=1), rate
+    if said is not None and len(waveform) < said:
+        raise VoxtwistError(
+            f"{path} says that it has {said / rate:.2f} s and has {len(waveform) / rate:.2f} s: it "
+            "is cut, fetch it again"
+        )
+    return waveform, rate
+
+
+def _samples_said(path: Path, file: soundfile.SoundFile) -> int | None:
+    """How many samples a WAV or FLAC header claims; None where nothing sure is said."""
+    if file.format == "FLAC":
+        return int(file.frames) or None
+    if file.format not in ("WAV", "WAVEX"):
+        return None
+    with path.open("rb") as data:
+        said = int.from_bytes(data.read(8)[4:], "little") + 8
+    size = path.stat().st_size
+    if said >= _STREAMED or said <= size:  # programs that write into pipes do not know it
+        return None
+    return int(file.frames) + max(1, int(file.frames * (said - size) / size))
+
+
+def _short(path: Path) -> str:
+    name = str(path)
+    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
 
 
 def resample(waveform: np.ndarray, rate: int, new_rate: int) -> np.ndarray:

@@ -12,7 +12,7 @@ class SpeechCodec(Protocol):
     """Waveform <-> discrete codes.
 
     Attributes:
-        name: what is written into files of codes ("kmeans", "cosyvoice").
+        name: what is written into files of codes ("phones", "cosyvoice").
         sample_rate: Hz of the waveforms that `decode` returns.
         frame_rate_hz: codes per second, a whole number.
         vocab_size: codes are integers in ``[0, vocab_size)``.

@@ -5,18 +5,20 @@ from pathlib import Path
 from torch import Tensor
 
 from voxtwist.codec.base import SpeechCodec
+from voxtwist.device import best_device
 from voxtwist.errors import VoxtwistError
 from voxtwist.params import Codec
 
 
-def load_codec(settings: Codec, device: str = "cpu") -> SpeechCodec:
-    """Load it from `codec.path`; the k-means codec is quick on a CPU, and stays there.
+def load_codec(settings: Codec) -> SpeechCodec:
+    """Load it from `codec.path`, on the GPU where there is one; the codec of phones is quick on a
+    CPU, and stays there.
 
     Raises:
         VoxtwistError: nothing is there, or its number or rate of codes is not that of the settings.
     """
     codec = open_codec(
-        settings.name, settings.path, settings.speaker, settings.prompt_audio, device
+        settings.name, settings.path, settings.speaker, settings.prompt_audio, best_device()
     )
     if codec.vocab_size != settings.n_codes:
         raise VoxtwistError(
@@ -33,12 +35,12 @@ def load_codec(settings: Codec, device: str = "cpu") -> SpeechCodec:
 def load_code_vectors(settings: Codec) -> Tensor:
     """float32 (n_codes, width): vectors that lie close together where codes sound alike.
 
-    The k-means codec's mean spectra; for CosyVoice the input embedding of its flow.
+    Of a code's two phones; for CosyVoice the input embedding of its flow.
     """
-    if settings.name == "kmeans":
-        from voxtwist.codec.kmeans import KMeansCodec
+    if settings.name == "phones":
+        from voxtwist.codec.phones import PhoneCodec
 
-        return KMeansCodec.load(Path(settings.path)).code_vectors
+        return PhoneCodec.load(Path(settings.path)).code_vectors
     from voxtwist.codec.cosyvoice.weights import read_pt
 
     return read_pt(Path(settings.path) / "flow.pt")["input_embedding.weight"].float()
@@ -52,10 +54,10 @@ def open_codec(
     device: str = "cpu",
 ) -> SpeechCodec:
     """A codec by its kind and folder, however many codes it has."""
-    if name == "kmeans":
-        from voxtwist.codec.kmeans import KMeansCodec
+    if name == "phones":
+        from voxtwist.codec.phones import PhoneCodec
 
-        return KMeansCodec.load(Path(path))
+        return PhoneCodec.load(Path(path))
     from voxtwist.codec.cosyvoice.adapter import DEFAULT_SPEAKER, CosyVoiceCodec
 
     return CosyVoiceCodec(str(path), speaker or DEFAULT_SPEAKER, prompt_audio, device)

@@ -78,15 +78,26 @@ def everyday(count: int, seed: int, leave_out: set[str]) -> list[tuple[str, str]
     return [pair for _, _, pair in sorted(ranked, key=lambda entry: entry[:2])[:count]]
 
 
-def clean_sentences() -> list[str]:
-    """All different clean lines of the corpus, questions and answers, of 3 to 25 words."""
-    lines = {
-        normalise(line): _sentence(line)
+def unanswered_sentences() -> list[str]:
+    """All different clean sentences of 3 to 25 words that no everyday answer is.
+
+    Lines are taken apart into their sentences: there are few whole ones that no answer is.
+    """
+    answers = {normalise(pair[1]) for pair in conversations() if _is_clean(*pair)}
+    pieces = {
+        normalise(piece): _sentence(piece)
         for pair in conversations()
         for line in pair
-        if _CLEAN.fullmatch(line) and len(line.split()) in range(3, 26)
+        for piece in _pieces(line)
+        if _CLEAN.fullmatch(piece) and len(piece.split()) in range(3, 26)
     }
-    return list(lines.values())
+    return [piece for key, piece in pieces.items() if key not in answers]
+
+
+def _pieces(line: str) -> list[str]:
+    """The sentences of a line, each with its mark, without quotes and brackets."""
+    plain = re.sub(r'["()\[\]]', "", line)
+    return [piece.strip() for piece in re.findall(r"[^.?!;:]+[.?!]?", plain)]
 
 
 def _one_line(text: object) -> str:

@@ -5,7 +5,7 @@ them, and speech on answers that it never heard can be judged by ear.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from voxtwist.errors import VoxtwistError
 
@@ -85,18 +85,23 @@ _KINDS: list[Callable[[random.Random], tuple[str, str]]] = [
 ]  # fmt: skip
 
 
-def numbers(count: int, seed: int) -> list[tuple[str, str]]:
+def numbers(count: int, seed: int, leave_out: Collection[str] = ()) -> list[tuple[str, str]]:
     """`count` pairs with answers of 2 to 7 words, all answers different, the kinds in turn.
+
+    Args:
+        leave_out: answers that must not come.
 
     Raises:
         VoxtwistError: the kinds do not have that many different answers.
     """
     generator = random.Random(seed)
-    pairs: dict[str, tuple[str, str]] = {}
+    pairs: dict[str, str] = {}
     # A kind that has nothing new to say is drawn in vain: the bound ends the search.
     for draw in range(20 * count):
         question, answer = _KINDS[draw % len(_KINDS)](generator)
-        pairs.setdefault(answer, (question, f"{answer[0].upper()}{answer[1:]}."))
+        answer = f"{answer[0].upper()}{answer[1:]}."
+        if answer not in leave_out:
+            pairs.setdefault(answer, question)
         if len(pairs) == count:
-            return list(pairs.values())
+            return [(question, answer) for answer, question in pairs.items()]
     raise VoxtwistError(f"corpus.numbers is {count}: there are only about {len(pairs)} answers")

@@ -11,8 +11,10 @@ from rich.progress import track
 
 from voxtwist.codec.base import SpeechCodec
 from voxtwist.codec.origin import Origin
+from voxtwist.corpus.codec import codec_answers
 from voxtwist.corpus.everyday import everyday, trivia_questions
 from voxtwist.corpus.numbers import numbers
+from voxtwist.corpus.talk import talk
 from voxtwist.corpus.voice import SAMPLE_RATE, speak
 from voxtwist.data.raw import RAW_SCHEMA, with_origin
 from voxtwist.params import Corpus
@@ -26,9 +28,11 @@ SCHEMA = RAW_SCHEMA.insert(RAW_SCHEMA.get_field_index("answer"), _AUDIO).append(
 
 def build_shards(settings: Corpus, codec: SpeechCodec, seed: int, folder: Path) -> int:
     """Speak and encode the questions' answers; write the shards; return the number of rows."""
+    taken = codec_answers(seed)
     rows = [
         *label("everyday", everyday(settings.everyday, seed, trivia_questions())),
-        *label("numbers", numbers(settings.numbers, seed)),
+        *label("numbers", numbers(settings.numbers, seed, taken)),
+        *label("talk", talk(settings.talk, seed, taken)),
     ]
     random.Random(seed).shuffle(rows)
     waves = speak(answer for _, _, answer in track(rows, description="speaking answers"))
@@ -42,7 +46,7 @@ def build_shards(settings: Corpus, codec: SpeechCodec, seed: int, folder: Path) 
 
 
 def label(part: str, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str, str]]:
-    """(index, question, answer): the index names the corpus part, "numbers-00017"."""
+    """(index, question, answer): the index starts with the corpus part, "numbers-00017"."""
     return [(f"{part}-{i:05d}", question, answer) for i, (question, answer) in enumerate(pairs)]
 
 
@@ -51,7 +55,7 @@ def write_shard(
 ) -> None:
     """In SLAM-Omni's schema. The questions' audio is left empty: nobody reads it."""
     columns = {
-        "split_name": ["train"] * len(rows),
+        "split_name": [index.rpartition("-")[0] for index, _, _ in rows],
         "index": [index for index, _, _ in rows],
         "round": [1] * len(rows),
         "question": [question for _, question, _ in rows],

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from voxtwist.data.files import rejected_path, rows_path, write_atomically, writing
 from voxtwist.data.part import (
+    ROWS_SCHEMA,
     ConvertSettings,
     Counts,
     Part,
@@ -96,6 +97,7 @@ def fingerprint(shards: Sequence[Path], rows: Sequence[int], settings: ConvertSe
     """
     state = vars(settings) | {
         "codec": None,
+        "rows": str(ROWS_SCHEMA),
         "chat": vars(settings.chat) | {"text": settings.chat.text.digest},
         "shards": [
             (shard.name, count, shard.stat().st_size, shard.stat().st_mtime_ns)

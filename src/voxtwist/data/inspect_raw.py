@@ -13,6 +13,7 @@ from voxtwist.codec.origin import Origin
 from voxtwist.data.raw import open_shard, read_batches, read_origin
 from voxtwist.data.reject import SpeechRate, find_rejections
 from voxtwist.data.stats import summarise
+from voxtwist.vocabulary import split_turns
 
 
 def describe_raw(
@@ -61,6 +62,7 @@ def describe_raw(
                             "shard": shard.name,
                             "row": batch.first_row + row,
                             "question": question,
+                            "turns": _turns(question),
                             "answer": answer,
                             "seconds": float(seconds[row]),
                             "codes": batch.codes_of(row)[:8].tolist(),
@@ -78,3 +80,9 @@ def describe_raw(
         "statistics": {name: summarise(np.array(v)) for name, v in measures.items()},
         "preview": preview,
     }
+
+
+def _turns(question: str) -> list[str]:
+    """Questions and answers in turn; most questions are the only turn."""
+    asked = split_turns(question)
+    return [question] if isinstance(asked, str) else asked.contents

@@ -17,7 +17,7 @@ COLUMNS = ("question", "answer")
 
 @dataclass
 class PartOverlap:
-    """One part of a corpus: the rows whose `index` has the same prefix ("numbers-00012")."""
+    """One part of a corpus, see `parts_of`."""
 
     train: int = 0
     eval: int = 0
@@ -34,13 +34,13 @@ class OverlapReport:
         self.parts: defaultdict[str, PartOverlap] = defaultdict(PartOverlap)
 
     def add(self, rows: pa.RecordBatch, is_eval: np.ndarray) -> None:
-        """Args: rows with `index`, `question`, `answer`; is_eval: bool, as long."""
+        """Args: rows with `question`, `answer` and any `part`; is_eval: bool, as long."""
         self.is_eval.append(is_eval)
         for name in COLUMNS:
             self.hashes[name].append(hash_texts(rows[name].to_pylist()))
-        answers, indexes = rows["answer"].to_pylist(), rows["index"].to_pylist()
-        for answer, index, held_out in zip(answers, indexes, is_eval.tolist(), strict=True):
-            part = self.parts[part_of(index)]
+        answers, parts = rows["answer"].to_pylist(), parts_of(rows)
+        for answer, name, held_out in zip(answers, parts, is_eval.tolist(), strict=True):
+            part = self.parts[name]
             words = re.findall(r"[\w']+", answer.casefold())
             if held_out:
                 part.eval += 1
@@ -73,7 +73,6 @@ class OverlapReport:
         return {"overlap": overlap, "parts": parts}
 
 
-def part_of(index: str | None) -> str:
-    """The prefix of an index that has one: "numbers-00012" -> "numbers"; "12" -> "all"."""
-    prefix, dash, _ = (index or "").partition("-")
-    return prefix if dash and prefix else "all"
+def parts_of(rows: pa.RecordBatch | pa.Table) -> list[str]:
+    """Each row's part of the corpus; "all" in tables of rows from before parts had a column."""
+    return rows["part"].to_pylist() if "part" in rows.schema.names else ["all"] * len(rows)

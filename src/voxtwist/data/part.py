@@ -19,7 +19,7 @@ from voxtwist.data.jsonl import sample_line
 from voxtwist.data.raw import RawBatch, read_batches, with_origin
 from voxtwist.data.reject import OVER_MAX_LENGTH, Rejection, SpeechRate, find_rejections
 from voxtwist.errors import VoxtwistError
-from voxtwist.vocabulary import ChatFormat, Sample
+from voxtwist.vocabulary import ChatFormat, Sample, split_turns
 
 # One row for every line of the SFT file: where it comes from and what it says. The file's metadata
 # say whose codes they are, see `raw.read_origin`.
@@ -30,6 +30,7 @@ ROWS_SCHEMA = pa.schema(
         ("index", pa.string()),
         ("question", pa.string()),
         ("answer", pa.string()),
+        ("part", pa.string()),
         ("n_tokens", pa.int32()),
         ("n_codes", pa.int32()),
     ]
@@ -171,7 +172,7 @@ def convert_batch(
     )
     kept = [row for row in range(len(batch)) if row not in found]
     samples = settings.chat.encode_batch(
-        [batch.question[row] or "" for row in kept],
+        [split_turns(batch.question[row] or "") for row in kept],
         [batch.answer[row] or "" for row in kept],
         [batch.codes_of(row) for row in kept],
     )
@@ -195,6 +196,7 @@ def rows_table(
         [batch.index[row] for row in kept],
         [batch.question[row] for row in kept],
         [batch.answer[row] for row in kept],
+        [batch.part[row] for row in kept],
         [len(sample.input_ids) for sample in samples],
         np.diff(batch.offsets)[list(kept)],
     ]

@@ -6,6 +6,7 @@ Only the columns that are needed are read; ``question_audio`` is most of a file 
 from __future__ import annotations
 
 import glob
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
@@ -18,10 +19,13 @@ import pyarrow.parquet as pq
 
 from voxtwist.codec.origin import Origin
 from voxtwist.errors import VoxtwistError
+from voxtwist.vocabulary import strip_speaker
 
 SPEECH_COLUMN = "answer_cosyvoice_speech_token"
 COLUMNS = ("index", "question", "answer", SPEECH_COLUMN)
-SPEAKER_PREFIX = "<USER>: "
+PART_COLUMNS = ("part", "split_name")  # the first one that a shard has names its rows' parts
+_INT64 = np.iinfo(np.int64)
+_LONGEST_PART = 60  # characters
 
 # What Voxtwist writes; releases of the data set differ in `round` and carry further columns.
 RAW_SCHEMA = pa.schema(
@@ -63,10 +67,13 @@ class RawBatch:
 
     Attributes:
         first_row: row number of the first one in its shard.
-        index, question, answer: text; None where null. `question` has no ``<USER>: `` prefix.
+        index, question, answer: text; None where null. A single `question` has no ``<USER>: ``
+            before it, a history has all its marks, see `split_turns`.
+        part: of the corpus, see `part_name`; "all" where the shard has none of `PART_COLUMNS`.
         undecodable: rows (of this batch) whose text is not UTF-8; their text is repaired for show.
         null_codes: rows (of this batch) whose list of codes is null.
-        codes: int64, all rows' codes behind one another; a null code is -1.
+        codes: int64, all rows' codes behind one another; a null code is -1, and one above int64
+            the largest int64.
         offsets: int64 (rows + 1,), where each row's codes start in `codes`.
     """
 
@@ -74,6 +81,7 @@ class RawBatch:
     index: list[str | None]
     question: list[str | None]
     answer: list[str | None]
+    part: list[str]
     undecodable: set[int]
     null_codes: set[int]
     codes: np.ndarray
@@ -89,15 +97,19 @@ class RawBatch:
 def find_shards(source: str | Path) -> list[Path]:
     """The parquet files of a folder, a glob pattern or one file, sorted by name.
 
+    What exists by its name is no pattern: a folder may be called ``VoiceAssistant[400K]``.
+
     Raises:
         VoxtwistError: there are none, or two have the same name.
     """
     folder = Path(source)
-    pattern = str(folder / "*.parquet") if folder.is_dir() else str(source)
+    pattern = _literal_start(folder / "*.parquet" if folder.is_dir() else folder)
     found = map(Path, glob.glob(pattern, recursive=True))  # noqa: PTH207 (absolute patterns)
     shards = sorted(found, key=lambda path: (path.name, path))
     if not shards:
-        raise VoxtwistError(f"{source} matches no parquet file")
+        below = sorted(folder.rglob("*.parquet")) if folder.is_dir() else []
+        hint = f"; there are {len(below)} in {below[0].parent}: give that" if below else ""
+        raise VoxtwistError(f"{source} matches no parquet file{hint}")
     for one, other in pairwise(shards):
         if one.name == other.name:
             raise VoxtwistError(
@@ -106,11 +118,21 @@ def find_shards(source: str | Path) -> list[Path]:
     return shards
 
 
+def _literal_start(pattern: Path) -> str:
+    """A pattern whose first parts, as far as they exist by their names, stand for themselves."""
+    start = Path(pattern.anchor)
+    rest = list(pattern.parts[1:] if pattern.anchor else pattern.parts)
+    while rest and (start / rest[0]).exists():
+        start /= rest.pop(0)
+    return str(Path(glob.escape(str(start)), *rest))
+
+
 def open_shard(path: Path) -> pq.ParquetFile:
     """Opens a shard and checks its columns; reads no more than the footer.
 
     Raises:
-        VoxtwistError: no parquet file or a truncated one, a missing column, or one of a wrong type.
+        VoxtwistError: no parquet file or a truncated one, a missing column, one of a wrong type,
+            or two of one name.
     """
     try:
         file = pq.ParquetFile(path)
@@ -127,6 +149,10 @@ def open_shard(path: Path) -> pq.ParquetFile:
         if name not in schema.names:
             raise VoxtwistError(
                 f"{path} has no column {name!r} ({expected}); it has {', '.join(schema.names)}"
+            )
+        if schema.names.count(name) > 1:
+            raise VoxtwistError(
+                f"{path} has {schema.names.count(name)} columns {name!r}: keep the right one"
             )
         if not accepts(schema.field(name).type):
             raise VoxtwistError(
@@ -145,7 +171,10 @@ def read_batches(path: Path, rows: int | None = None, batch_rows: int = 512) -> 
     first_row = 0
     try:
         with open_shard(path) as file:
-            for batch in file.iter_batches(batch_rows, columns=list(COLUMNS), use_threads=False):
+            names = file.schema_arrow.names
+            part = [name for name in PART_COLUMNS if names.count(name) == 1][:1]
+            columns = [*COLUMNS, *part]
+            for batch in file.iter_batches(batch_rows, columns=columns, use_threads=False):
                 if left is not None:
                     batch = batch.slice(0, left)
                     left -= len(batch)
@@ -159,19 +188,39 @@ def read_batches(path: Path, rows: int | None = None, batch_rows: int = 512) -> 
         ) from None
 
 
+def read_questions(path: Path) -> list[str]:
+    """All questions of a shard without ``<USER>: ``; null ones are left out.
+
+    Raises:
+        VoxtwistError: see `read_batches`.
+    """
+    try:
+        with open_shard(path) as file:
+            column = file.read(columns=["question"], use_threads=False)["question"]
+    except (OSError, pa.ArrowException) as error:
+        raise VoxtwistError(f"{path} cannot be read: {error}; fetch the file again") from None
+    texts = decode_text(column.combine_chunks(), set())
+    return [strip_speaker(text) for text in texts if text is not None]
+
+
 def to_raw_batch(batch: pa.RecordBatch, first_row: int) -> RawBatch:
     undecodable: set[int] = set()
     index, question, answer = (
         decode_text(batch.column(name), undecodable) for name in ("index", "question", "answer")
     )
+    named = [name for name in PART_COLUMNS if name in batch.schema.names]
+    parts = decode_text(batch.column(named[0]), set()) if named else [None] * len(batch)
     lists = batch.column(SPEECH_COLUMN)
     values = lists.flatten()
+    if pa.types.is_uint64(values.type):
+        values = pc.min_element_wise(values, pa.scalar(_INT64.max, pa.uint64()), skip_nulls=False)
     lengths = pc.list_value_length(lists).fill_null(0).to_numpy()
     return RawBatch(
         first_row=first_row,
         index=index,
-        question=[text and text.removeprefix(SPEAKER_PREFIX) for text in question],
+        question=[text and strip_speaker(text) for text in question],
         answer=answer,
+        part=[part_name(text) for text in parts],
         undecodable=undecodable,
         null_codes=set(np.flatnonzero(lists.is_null().to_numpy(zero_copy_only=False)).tolist()),
         codes=values.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False),
@@ -179,10 +228,19 @@ def to_raw_batch(batch: pa.RecordBatch, first_row: int) -> RawBatch:
     )
 
 
+def part_name(text: str | None) -> str:
+    """A part's name that may stand in file and metric names; "all" for none, and for "train", which
+    published sets write into every row."""
+    name = re.sub(r"[^\w.-]+", "_", text or "").strip("._")[:_LONGEST_PART]
+    return "all" if name in ("", "train") else name
+
+
 def decode_text(column: pa.Array, undecodable: set[int]) -> list[str | None]:
     """A column as Python strings; rows that are not UTF-8 are repaired and noted."""
-    if pa.types.is_integer(column.type):
-        column = column.cast(pa.string())
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        column = column.cast(pa.large_string())
     try:
         return list(column.to_pylist())
     except UnicodeDecodeError:
@@ -196,7 +254,11 @@ def decode_text(column: pa.Array, undecodable: set[int]) -> list[str | None]:
 
 
 def is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return (
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
 
 
 def is_integer_list(kind: pa.DataType) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from voxtwist.data.raw import RawBatch
+from voxtwist.vocabulary import split_turns
 
 NULL = "null"
 NOT_UTF8 = "not UTF-8"
@@ -15,6 +16,7 @@ NO_SPEECH = "no speech"
 CODE_RANGE = "code out of range"
 TOO_SHORT = "too little speech for its text"
 TOO_LONG = "too much speech for its text"
+BAD_HISTORY = "turns of the question"
 OVER_MAX_LENGTH = "over max_length"
 
 
@@ -64,6 +66,11 @@ def find_rejections(
     for row, text in enumerate(batch.answer):
         if row not in found and text is not None and not text.strip():
             found[row] = Rejection(EMPTY_ANSWER, f"the answer is {text!r}")
+    for row, text in enumerate(batch.question):
+        try:
+            split_turns(text or "")
+        except ValueError as error:
+            found.setdefault(row, Rejection(BAD_HISTORY, str(error)))
     lengths = np.diff(batch.offsets)
     for row in np.flatnonzero(lengths == 0).tolist():
         found.setdefault(row, Rejection(NO_SPEECH, "there are no speech codes"))
@@ -71,6 +78,7 @@ def find_rejections(
     rows, first = np.unique(np.searchsorted(batch.offsets, bad, "right") - 1, return_index=True)
     for row, position in zip(rows.tolist(), bad[first].tolist(), strict=True):
         code, place = batch.codes[position], position - batch.offsets[row]
+        code = f"{code} or more" if code == np.iinfo(np.int64).max else code
         detail = f"code {code} at place {place}; allowed are 0 to {n_codes - 1}"
         found.setdefault(row, Rejection(CODE_RANGE, detail))
     seconds = lengths / frame_rate_hz

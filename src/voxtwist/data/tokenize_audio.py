@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,10 +23,12 @@ from voxtwist.data.part import Counts
 from voxtwist.data.raw import RAW_SCHEMA, with_origin
 from voxtwist.errors import VoxtwistError
 
+SHORTEST = 0.1  # seconds: no answer is shorter
 SILENCE = 1e-3  # a peak under -60 dB of full scale: nobody speaks
 ROWS_PER_GROUP = 256
 
 UNREADABLE = "unreadable audio"
+SHORT = "short audio"
 SILENT = "silent audio"
 BAD_METADATA = "metadata"
 
@@ -57,7 +61,7 @@ def tokenize_folder(
     Args:
         folder: where the audio files are.
         metadata: JSONL with `question`, `answer` and `audio` (a path inside `folder`), and
-            optionally `index`. Any sample rate and number of channels.
+            optionally `index`. Sample rates of `RATES` and any number of channels.
         output: the shard; rejected rows go to ``<name>.rejected.jsonl`` beside it.
         progress: called with 1 after every recording.
 
@@ -103,7 +107,10 @@ def read_lines(metadata: Path) -> Iterator[tuple[int, bytes]]:
     if not metadata.is_file():
         raise VoxtwistError(f"{metadata} does not exist")
     with metadata.open("rb") as file:
-        yield from ((number, line) for number, line in enumerate(file) if line.strip())
+        for number, line in enumerate(file):
+            line = line.removeprefix(BOM_UTF8) if number == 0 else line
+            if line.strip():
+                yield number, line
 
 
 def parse_line(line: bytes, number: int, folder: Path) -> Recording:
@@ -116,8 +123,14 @@ def parse_line(line: bytes, number: int, folder: Path) -> Recording:
             raise UnusableRecordingError(BAD_METADATA, f"{name!r} is missing or not text")
     if not entry["answer"].strip():
         raise UnusableRecordingError(BAD_METADATA, "the answer is empty")
+    # Told apart by the name alone: a folder may hold links to wherever the recordings are.
+    audio = Path(os.path.normpath(entry["audio"]))  # `..` as far as the name alone says
+    if audio.is_absolute() or audio.parts[:1] == ("..",):
+        raise UnusableRecordingError(
+            BAD_METADATA, f"audio {entry['audio'][:200]!r} is no path inside the audio folder"
+        )
     index = str(entry.get("index", f"own-{number:05d}"))
-    return Recording(index, entry["question"], entry["answer"], folder / entry["audio"])
+    return Recording(index, entry["question"], entry["answer"], folder / audio)
 
 
 def encode_recording(recording: Recording, codec: SpeechCodec) -> dict[str, Any]:
@@ -128,6 +141,9 @@ def encode_recording(recording: Recording, codec: SpeechCodec) -> dict[str, Any]
         raise UnusableRecordingError(UNREADABLE, str(error)) from None
     if not np.isfinite(waveform).all():
         raise UnusableRecordingError(UNREADABLE, f"{recording.audio} has samples that are NaN")
+    if len(waveform) < SHORTEST * rate:
+        seconds = len(waveform) / rate
+        raise UnusableRecordingError(SHORT, f"{recording.audio} lasts {seconds:.4f} s")
     if np.abs(waveform).max() < SILENCE:
         raise UnusableRecordingError(SILENT, f"{recording.audio} is below -60 dB throughout")
     try:
@@ -137,7 +153,7 @@ def encode_recording(recording: Recording, codec: SpeechCodec) -> dict[str, Any]
     if not len(codes):
         raise UnusableRecordingError(UNREADABLE, f"{recording.audio} is too short for one code")
     return {
-        "split_name": "train",
+        "split_name": "own",
         "index": recording.index,
         "round": 1,
         "question": recording.question,

@@ -1,4 +1,4 @@
-"""Nothing that was trained on is asked."""
+"""Nothing that was trained on is asked: such questions are found and left out."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,30 +11,22 @@ from voxtwist.data.groups import hash_texts
 from voxtwist.errors import VoxtwistError
 
 
-def refuse_trained(questions: Iterable[tuple[str, str]], train: Path) -> None:
-    """Make sure that no question was trained on; case, punctuation and spacing do not matter.
+def trained_hashes(train: Path) -> np.ndarray:
+    """uint64 (samples,): of the questions of a training split.
 
     Args:
-        questions: name of the suite or task, and question.
-        train: the training split, SFT JSONL with its table of rows beside it.
+        train: SFT JSONL with its table of rows beside it.
 
     Raises:
-        VoxtwistError: one was, or the table of rows is missing.
+        VoxtwistError: the table of rows is missing.
     """
-    asked = list(questions)
-    known = trained_on([question for _, question in asked], train)
-    if known.any():
-        name, question = asked[int(known.argmax())]
-        raise VoxtwistError(
-            f"{name} asks {question!r}, which is also in {train} ({known.sum()} of {len(asked)} "
-            "questions are): leave them out of the training data"
-        )
-
-
-def trained_on(questions: list[str], train: Path) -> np.ndarray:
-    """bool (questions,): which of them are in the training split; see `refuse_trained`."""
     table = rows_path(train)
     if not table.exists():
         raise VoxtwistError(f"{table} is missing: run convert and split again")
-    trained = hash_texts(pq.read_table(table, columns=["question"])[0].to_pylist())
-    return np.isin(hash_texts(questions), trained)
+    return hash_texts(pq.read_table(table, columns=["question"])[0].to_pylist())
+
+
+def is_trained(questions: Iterable[str], hashes: np.ndarray) -> np.ndarray:
+    """bool (questions,): which of them are among the hashed ones; case, punctuation and spacing do
+    not matter."""
+    return np.isin(hash_texts(questions), hashes)

@@ -11,7 +11,6 @@ from voxtwist import params
 from voxtwist.codec.audio import write_audio
 from voxtwist.codec.files import write_speech_tokens
 from voxtwist.codec.loading import load_codec
-from voxtwist.device import best_device
 from voxtwist.errors import VoxtwistError
 from voxtwist.files import write_json
 from voxtwist.inference.speaker import Speaker
@@ -118,11 +117,11 @@ class Chat:
         Raises:
             VoxtwistError: the codec has but one voice, or there is no such speaker or recording.
         """
-        if self._codec.name == "kmeans":
-            raise VoxtwistError("the k-means codec has one voice")
+        if self._codec.name == "phones":
+            raise VoxtwistError("the codec of phones has one voice")
         recording = text if Path(text).suffix else None
         voice = {"speaker": None if recording else text, "prompt_audio": recording}
-        codec = load_codec(self._codec.model_copy(update=voice), best_device())
+        codec = load_codec(self._codec.model_copy(update=voice))
         codec.decode(np.zeros(1, np.int64))  # a wrong voice is told here, not behind an answer
         self.speaker.codec = codec
 

@@ -16,13 +16,19 @@ from transformers.generation.streamers import BaseStreamer
 from voxtwist.inference.legal_tokens import LegalTokens, longest_speech
 from voxtwist.inference.server import Server
 from voxtwist.params import Generate
-from voxtwist.vocabulary import ChatFormat, SpeechVocabulary, Spoken, parse_generated
+from voxtwist.vocabulary import (
+    ChatFormat,
+    Conversation,
+    SpeechVocabulary,
+    Spoken,
+    parse_generated,
+)
 
 
 def generate(
     model: PreTrainedModel | Server,
     tokenizer: PreTrainedTokenizerFast,
-    questions: Sequence[str],
+    questions: Sequence[str | Conversation],
     settings: Generate,
     frame_rate_hz: int,
     seed: int,

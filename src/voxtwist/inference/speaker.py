@@ -16,8 +16,7 @@ from voxtwist.errors import VoxtwistError
 from voxtwist.inference.generate import generate_streaming, longest_answer
 from voxtwist.inference.server import Server
 from voxtwist.model.base import load_model, load_tokenizer
-from voxtwist.vocabulary import SpeechVocabulary, Spoken
-from voxtwist.vocabulary.conversation import ConversationFormat
+from voxtwist.vocabulary import ChatFormat, Conversation, SpeechVocabulary, Spoken
 
 Turn = tuple[str, str]
 
@@ -53,13 +52,13 @@ class Speaker:
                 f"{checkpoint} has {has} codes, codec.n_codes is {codec.n_codes}: "
                 "set params.yaml to the codec that the model was trained on"
             )
-        decoder = load_codec(codec, device)
+        decoder = load_codec(codec)
         if server:
             return cls(Server.connect(server, checkpoint), tokenizer, decoder)
         return cls(load_model(checkpoint, device=device), tokenizer, decoder)
 
     def __post_init__(self) -> None:
-        self._format = ConversationFormat(self.tokenizer)
+        self._format = ChatFormat.from_tokenizer(self.tokenizer)
 
     @property
     def context(self) -> int:
@@ -102,7 +101,7 @@ class Speaker:
         """
         context, room = self.context, longest_answer(settings, self.codec.frame_rate_hz)
         for oldest in range(len(earlier) + 1):
-            prompt = self._format.prompt_ids(earlier[oldest:], question)
+            prompt = self._format.prompt_ids(Conversation(tuple(earlier[oldest:]), question))
             if len(prompt) + room <= context:
                 return prompt
         raise VoxtwistError(

@@ -17,7 +17,6 @@ from transformers import AttentionInterface, AttentionMaskInterface
 NAME = "packed"
 
 
-@torch.compiler.disable  # the loop over samples is different in every batch
 def packed_attention(
     module: nn.Module,
     query: Tensor,
@@ -26,54 +25,76 @@ def packed_attention(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     boundaries: Tensor | None = None,
+    starts: Tensor | None = None,
+    longest: int | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
     """Causal attention inside each sample.
 
     Args:
         query: (1, heads, T, head_dim). key, value: (1, key/value heads, T, head_dim).
-        boundaries: int32 (samples + 1,) on the CPU: where samples start, and T; None: one sample.
+        boundaries, starts, longest: see `sample_bounds`; without them the row is one sample.
 
     Returns:
         (1, T, heads, head_dim), and no attention weights.
     """
-    if boundaries is None:
-        boundaries = torch.tensor([0, query.shape[2]], dtype=torch.int32)
     device = query.device.type
     if torch.is_autocast_enabled(device):
         # Norms of queries and keys (Qwen3) leave them in fp32; the values are in 16 bits. The
         # CPU's kernel takes 2.5 times as long backwards in 16 bits.
         dtype = torch.float32 if device == "cpu" else torch.get_autocast_dtype(device)
         query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
-    attend = _variable_length if _has_kernel(query.device, query.dtype) else _each_sample
-    with torch.autocast(device, enabled=False):
-        return attend(query, key, value, boundaries, scaling), None
+    if boundaries is None:
+        boundaries = torch.tensor([0, query.shape[2]], dtype=torch.int32)
+    if not has_kernel(query.device, query.dtype):
+        return _each_sample(query, key, value, boundaries, scaling), None
+    if starts is None or longest is None:
+        starts, longest = boundaries.to(query.device), int(boundaries.diff().max())
+    return _variable_length(query, key, value, starts, longest, scaling), None
 
 
-def _has_kernel(device: torch.device, dtype: torch.dtype) -> bool:
+def sample_bounds(boundaries: Tensor, device: torch.device) -> dict[str, Any]:
+    """What `packed_attention` must know of a row, worked out once for all layers.
+
+    Args:
+        boundaries: int32 (samples + 1,) on the CPU: where samples start, and T.
+
+    Returns:
+        Arguments of the decoder's forward: `boundaries` as given, `starts`, the same on the device,
+        and `longest`, tokens of the longest sample.
+    """
+    return {
+        "boundaries": boundaries,
+        "starts": boundaries.to(device, non_blocking=True),
+        "longest": int(boundaries.diff().max()),
+    }
+
+
+def has_kernel(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether one kernel takes a whole row, which torch.compile can trace, too."""
     return device.type == "cuda" and dtype in (torch.bfloat16, torch.float16)
 
 
+@torch.compiler.disable  # the loop over samples is different in every batch
 def _each_sample(
     query: Tensor, key: Tensor, value: Tensor, boundaries: Tensor, scaling: float | None
 ) -> Tensor:
-    out = [
-        scaled_dot_product_attention(
-            query[:, :, start:end], key[:, :, start:end], value[:, :, start:end],
-            is_causal=True, scale=scaling, enable_gqa=True,
-        )
-        for start, end in pairwise(boundaries.tolist())
-    ]  # fmt: skip
+    with torch.autocast(query.device.type, enabled=False):
+        out = [
+            scaled_dot_product_attention(
+                query[:, :, start:end], key[:, :, start:end], value[:, :, start:end],
+                is_causal=True, scale=scaling, enable_gqa=True,
+            )
+            for start, end in pairwise(boundaries.tolist())
+        ]  # fmt: skip
     return torch.cat(out, dim=2).transpose(1, 2)
 
 
 def _variable_length(
-    query: Tensor, key: Tensor, value: Tensor, boundaries: Tensor, scaling: float | None
+    query: Tensor, key: Tensor, value: Tensor, starts: Tensor, longest: int, scaling: float | None
 ) -> Tensor:
     from torch.nn.attention.varlen import varlen_attn
 
-    longest = int(boundaries.diff().max())
-    starts = boundaries.to(query.device, non_blocking=True)
     q, k, v = (part[0].transpose(0, 1) for part in (query, key, value))
     out = varlen_attn(
         q, k, v, starts, starts, longest, longest,

@@ -110,11 +110,22 @@ def twist(
     model.resize_token_embeddings(size, mean_resizing=False)
     embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
     for table, before in zip((embedding, head), old, strict=False):
-        text_rows = before[: vocabulary.text_size]
+        text_rows = _row_for_each_id(before[: vocabulary.text_size], vocabulary.text_size, seed)
         new = new_rows(text_rows, size, vocabulary, settings, code_vectors, generator, counts)
         table.weight.data = torch.cat([text_rows, new.to(text_rows.dtype)])
     model.tie_weights()
     return _statistics(embedding.weight.data, vocabulary)
+
+
+def _row_for_each_id(rows: Tensor, ids: int, seed: int) -> Tensor:
+    """Text rows (ids, width): a tokenizer may have ids, an added [PAD], that the model has no row
+    for. They get rows like those that there are."""
+    missing = (ids - len(rows), rows.shape[1])
+    if missing[0] <= 0:
+        return rows
+    # A generator of its own: the rows after the text are the same with and without such ids.
+    noise = torch.randn(missing, generator=torch.Generator().manual_seed(seed))
+    return torch.cat([rows, (rows.float().mean(0) + rows.float().std(0) * noise).to(rows.dtype)])
 
 
 def new_rows(

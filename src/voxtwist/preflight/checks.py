@@ -7,6 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from voxtwist.errors import VoxtwistError
 from voxtwist.params import Params
 
@@ -14,6 +16,7 @@ MADE_BY_PIPELINE = "data/raw/embedded"  # by pipelines/corpus, when it is data.r
 _COSYVOICE_FILES = ("cosyvoice.yaml", "flow.pt", "hift.pt")
 _PROMPT_FILES = ("campplus.onnx", "speech_tokenizer_v1.onnx")
 _OF_ALL = re.compile(r"-of-(\d{5})\.parquet$")
+TO_BE_FETCHED = "to be fetched"
 _ROWS = 3  # of each of three shards
 
 
@@ -43,6 +46,7 @@ def check_inputs(params: Params) -> Iterator[Check]:
     yield _checked("recogniser", lambda: check_asr(params.evaluate_speech.asr))
     yield from _other_judges(params)
     yield _checked("text suites", lambda: check_suites(params))
+    yield _checked("benchmarks", lambda: check_benchmarks(params))
 
 
 def _checked(name: str, check: Callable[[], Check]) -> Check:
@@ -91,13 +95,22 @@ def check_data(params: Params) -> Check:
 
 
 def check_base(params: Params) -> Check:
+    """A model on this machine is also looked at as the stage `base` will do it.
+
+    Raises:
+        VoxtwistError: see `model.base.check_base`.
+    """
+    from voxtwist.model import base
     from voxtwist.model.base import EMBEDDED, GGUF_PACKAGE
 
     model = params.base.model
     if model == EMBEDDED:
         found = find_spec(GGUF_PACKAGE) is not None
         return Check("base model", "ok" if found else "missing", GGUF_PACKAGE, "run `make setup`")
-    return _folder_or_hub("base model", model, params.base.revision, "base.model")
+    check = _folder_or_hub("base model", model, params.base.revision, "base.model")
+    if check.state == "ok" and not check.found.endswith(TO_BE_FETCHED):
+        base.check_base(model, params.base.revision)
+    return check
 
 
 def check_codec(params: Params) -> Check:
@@ -107,7 +120,7 @@ def check_codec(params: Params) -> Check:
         VoxtwistError: cosyvoice.yaml is of another version, or the speaker is not in the model.
     """
     codec, folder = params.codec, Path(params.codec.path)
-    if codec.name == "kmeans":
+    if codec.name == "phones":
         return Check("codec", "ok", f"{folder} is made by pipelines/corpus")
     from voxtwist.codec.cosyvoice.adapter import DEFAULT_SPEAKER
     from voxtwist.codec.cosyvoice.config import CosyVoiceConfig
@@ -182,6 +195,34 @@ def check_suites(params: Params) -> Check:
     return Check("text suites", "ok", ", ".join(counts))
 
 
+def check_benchmarks(params: Params) -> Check:
+    """Benchmark questions that the raw data hold, too.
+
+    Raises:
+        VoxtwistError: all questions of a task are in them.
+    """
+    from voxtwist.data.groups import hash_texts
+    from voxtwist.data.raw import find_shards, read_questions
+    from voxtwist.evaluation.text.suites import load_suites
+    from voxtwist.evaluation.text.trained import find_trained
+
+    name, settings = "benchmarks", params.evaluate_text
+    if params.data.raw == MADE_BY_PIPELINE:
+        return Check(name, "ok", "compared with the training data by the stage split")
+    folder = Path(settings.datasets) if settings.datasets else None
+    try:
+        suites = load_suites(settings.suites, folder)
+        hashes = [hash_texts(read_questions(shard)) for shard in find_shards(params.data.raw)]
+    except VoxtwistError:  # the checks of data and suites have said so
+        return Check(name, "warning", "not compared with the data", "mend data or suites first")
+    found = [find_trained(suite, np.concatenate(hashes)) for suite in suites]
+    shared = [str(trained) for trained in found if trained.count]
+    if shared:
+        return Check(name, "warning", "; ".join(shared), "nothing needs to be done")
+    count = sum(trained.questions for trained in found)
+    return Check(name, "ok", f"none of {count:,} questions is in the raw data")
+
+
 def _folder_or_hub(name: str, model: str, revision: str | None, setting: str) -> Check:
     """Whether a transformers model is a folder here, in the hub's cache, or on the hub."""
     folder = Path(model)
@@ -209,4 +250,4 @@ def _folder_or_hub(name: str, model: str, revision: str | None, setting: str) ->
             f"{setting}: {target}",
         )  # fmt: skip
     size = sum(file.size or 0 for file in info.siblings or []) / 1e9
-    return Check(name, "ok", f"{model} on the hub, {size:.1f} GB to be fetched")
+    return Check(name, "ok", f"{model} on the hub, {size:.1f} GB {TO_BE_FETCHED}")

@@ -1,8 +1,4 @@
-"""Tokens, floating-point operations, hours and memory of a training, on paper.
-
-A matrix product with w weights costs 2 w operations per token forward and 4 w backward (Kaplan et
-al. 2020); half of the backward pass falls away for weights that do not learn.
-"""
+"""Tokens, floating-point operations, hours and memory of a training, on paper."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,9 +8,11 @@ import pyarrow.parquet as pq
 
 from voxtwist.data.files import rows_path
 from voxtwist.data.index import TokenIndex
+from voxtwist.device import DATA_SHEETS, H100
 from voxtwist.model.loss import CHUNK
+from voxtwist.model.size import ModelSize
 from voxtwist.params import Train
-from voxtwist.preflight.model_size import ModelSize
+from voxtwist.training.utilisation import training_flops
 from voxtwist.vocabulary import IGNORED_LABEL
 
 FP32, BF16 = 4, 2  # bytes
@@ -64,7 +62,7 @@ class Machine:
 
 
 def h100(devices: int) -> Machine:
-    return Machine(f"{devices} x H100", devices, 989e12, GPU_UTILISATION, 80, 3.0)
+    return Machine(f"{devices} x H100", devices, DATA_SHEETS[H100].flops, GPU_UTILISATION, 80, 3.0)
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,7 @@ def estimate(size: ModelSize, data: SampleShape, train: Train, machine: Machine)
     """A whole training: `train.epochs` over the data, or `train.max_steps`."""
     tokens = data.samples * data.tokens * train.epochs
     if train.max_steps:
-        step = train.step_tokens or train.batch_tokens * machine.devices
+        step = train.step_tokens or train.batch_tokens
         tokens = min(tokens, train.max_steps * step)
     flops = tokens / data.tokens * sample_flops(size, data, train)
     hours = flops / (machine.flops * machine.utilisation * machine.devices) / 3600
@@ -116,16 +114,9 @@ def estimate(size: ModelSize, data: SampleShape, train: Train, machine: Machine)
 
 def sample_flops(size: ModelSize, data: SampleShape, train: Train) -> float:
     """Operations of one average sample, forward and backward."""
-    # Forward, gradient of the input, gradient of the weights; once more forward to save memory.
-    again = train.gradient_checkpointing == "full"
-    layers = 2 + again + size.layers_learn
-    # Queries with keys, and weights with values: on average half of the sample lies before.
-    attention = 2 * 2 * size.query * size.depth * data.tokens / 2
-    per_token = layers * 2 * size.layers + (3 + again) * attention
-    text_row, new_row = (2 * (2 + size.text_rows_learn), 2 * 3)
-    text_label = text_row * size.text_rows + new_row * size.new_rows
-    speech_label = text_label - train.restrict_speech * text_row * size.text_rows
-    return data.tokens * per_token + data.text * text_label + data.speech * speech_label
+    return training_flops(
+        size, train, data.tokens, data.tokens**2, data.text, data.speech, again=True
+    )
 
 
 def memory(size: ModelSize, train: Train) -> dict[str, float]:

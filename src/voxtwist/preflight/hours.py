@@ -11,9 +11,10 @@ import torch
 from voxtwist.device import best_device
 from voxtwist.errors import VoxtwistError
 from voxtwist.inference.generate import longest_answer
+from voxtwist.model.size import ModelSize
 from voxtwist.params import Params
 from voxtwist.preflight.estimate import SampleShape, memory, voice_assistant
-from voxtwist.preflight.model_size import ModelSize, extended_model
+from voxtwist.preflight.model_size import extended_model
 from voxtwist.preflight.probe import measure_training
 
 _PROBE_ROWS = 512  # of the first shard
@@ -94,7 +95,7 @@ def stages(
     speed = measure_training(params, data, 0.7 * probe_seconds)
     tokens = data.samples * data.tokens * params.train.epochs
     if params.train.max_steps:
-        step = params.train.step_tokens or params.train.batch_tokens * devices
+        step = params.train.step_tokens or params.train.batch_tokens
         tokens = min(tokens, params.train.max_steps * step)
     hours = tokens / speed.tokens_per_second / devices / 3600
     yield Stage("train", hours, f"{speed.tokens_per_second:,.0f} tokens/s per device")

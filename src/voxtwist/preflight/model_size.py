@@ -1,6 +1,5 @@
-"""How large a model is and what of it learns, counted on a model without memory."""
+"""How large the model of params.yaml is, counted on a model without memory."""
 
-from dataclasses import dataclass
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +11,7 @@ from voxtwist.errors import VoxtwistError
 from voxtwist.model.base import EMBEDDED
 from voxtwist.model.embedding import split_tables
 from voxtwist.model.freezing import freeze
+from voxtwist.model.size import ModelSize, count_weights
 from voxtwist.params import Params
 from voxtwist.vocabulary import load_fast_tokenizer
 
@@ -34,35 +34,6 @@ _PUBLISHED: dict[str, tuple[Any, int]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class ModelSize:
-    """Numbers of weights, and the widths that activations have.
-
-    Attributes:
-        layers: weights of all layers; `text_rows`, `new_rows`: of the two parts of the table.
-        learning: weights that the optimizer owns; `layers_learn`, `text_rows_learn`: whether
-            these parts are among them.
-        depth, width, inner: number of layers, hidden size, MLP size.
-        query, key: width of all heads' queries, and of their keys (or values).
-    """
-
-    layers: int
-    text_rows: int
-    new_rows: int
-    learning: int
-    layers_learn: bool
-    text_rows_learn: bool
-    depth: int
-    width: int
-    inner: int
-    query: int
-    key: int
-
-    @property
-    def weights(self) -> int:
-        return self.layers + self.text_rows + self.new_rows
-
-
 @cache
 def base_config(model: str, revision: str | None) -> tuple[Any, int]:
     """The configuration of a base model, and how many text tokens it has.
@@ -73,7 +44,7 @@ def base_config(model: str, revision: str | None) -> tuple[Any, int]:
     if model in _PUBLISHED:
         return _PUBLISHED[model]
     try:
-        config: Any = AutoConfig.from_pretrained(model, revision=revision)
+        config: Any = AutoConfig.from_pretrained(model, revision=revision, trust_remote_code=False)
     except (OSError, ValueError):
         raise VoxtwistError(
             f"base.model {model} has no config.json here and none on the hub: name its folder"
@@ -90,25 +61,11 @@ def model_size(params: Params) -> ModelSize:
     Raises:
         VoxtwistError: see `base_config`.
     """
-    config, text_size = base_config(params.base.model, params.base.revision)
+    _, text_size = base_config(params.base.model, params.base.revision)
     model = extended_model(params, "meta")
-    table, _ = split_tables(model, text_size)
+    split_tables(model, text_size)
     freeze(model, params.train.freeze)
-    decoder = list(model.get_decoder().layers.parameters())
-    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return ModelSize(
-        layers=sum(p.numel() for p in decoder),
-        text_rows=table.text_rows.numel(),
-        new_rows=table.new_rows.numel(),
-        learning=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        layers_learn=any(p.requires_grad for p in decoder),
-        text_rows_learn=table.text_rows.requires_grad,
-        depth=config.num_hidden_layers,
-        width=config.hidden_size,
-        inner=config.intermediate_size,
-        query=config.num_attention_heads * head_dim,
-        key=config.num_key_value_heads * head_dim,
-    )
+    return count_weights(model)
 
 
 def extended_model(params: Params, device: str, depth: int | None = None) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from voxtwist.device import best_device
+from voxtwist.device import best_device, choose_precision
 from voxtwist.errors import VoxtwistError
 from voxtwist.params import Params
 from voxtwist.preflight.checks import Check, check_inputs
@@ -21,7 +21,6 @@ from voxtwist.preflight.hours import (
 )
 from voxtwist.preflight.model_size import model_size
 from voxtwist.preflight.probe import this_machine
-from voxtwist.training.precision import choose_precision
 
 
 @dataclass(frozen=True)

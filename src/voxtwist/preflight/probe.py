@@ -8,15 +8,14 @@ import numpy as np
 import psutil
 import torch
 
-from voxtwist.device import best_device
+from voxtwist.device import best_device, choose_precision, data_sheet
+from voxtwist.model.size import ModelSize
 from voxtwist.params import Params
-from voxtwist.preflight.estimate import Machine, SampleShape
-from voxtwist.preflight.model_size import ModelSize, extended_model, vocabulary
+from voxtwist.preflight.estimate import GPU_UTILISATION, Machine, SampleShape
+from voxtwist.preflight.model_size import extended_model, vocabulary
 from voxtwist.training.batches import Batch
 from voxtwist.training.optimizer import build_optimizer
-from voxtwist.training.precision import choose_precision
 from voxtwist.training.spoken_model import SpokenModel
-from voxtwist.training.utilisation import peak_flops
 from voxtwist.vocabulary import IGNORED_LABEL
 
 # Share of the speed of bare products that training steps reach on a CPU: benchmarks/estimate.py.
@@ -30,14 +29,15 @@ def this_machine(params: Params, size: ModelSize) -> Machine:
     name = torch.cuda.get_device_name() if cuda else f"CPU, {torch.get_num_threads()} threads"
     precision = choose_precision(params.train.precision, torch.device(best_device()))
     flops = measure_products(size, min(params.train.batch_tokens, _CPU_TOKENS), precision)
+    sheet = data_sheet(name)
     memory = (
         torch.cuda.get_device_properties(0).total_memory if cuda else psutil.virtual_memory().total
     )
     return Machine(
         name=name,
         devices=torch.cuda.device_count() if cuda else 1,
-        flops=(peak_flops(name) if cuda else None) or flops,
-        utilisation=0.4 if cuda else CPU_UTILISATION,
+        flops=sheet.flops if sheet else flops,
+        utilisation=GPU_UTILISATION if cuda else CPU_UTILISATION,
         memory_gb=memory / 1e9,
     )
 

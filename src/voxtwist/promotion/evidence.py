@@ -13,6 +13,7 @@ from voxtwist.evaluation.speech.questions import HELD_OUT
 from voxtwist.evaluation.text.table import Row, read_questions
 from voxtwist.tracking.registry import number
 from voxtwist.tracking.store import Store, fetch
+from voxtwist.vcs import changed_since, maker
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,29 @@ class Evidence:
     answers: list[Row] | None
     overlap: dict[str, int] | None
     tags: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Lock:
+    """What dvc.lock says of a checkpoint.
+
+    Attributes:
+        made_by: the stage whose output it is; None: the lock does not name it.
+        changed: what made it and has changed since; see `changed_since`.
+    """
+
+    made_by: str | None
+    changed: list[str]
+
+
+def read_lock(root: Path, digest: str) -> Lock:
+    """Look a checkpoint up by DVC's md5. Only what it depends on is looked at: not a sweep.
+
+    Raises:
+        VoxtwistError: DVC refuses, for example outside a DVC project.
+    """
+    stage = maker(root, digest)
+    return Lock(stage, changed_since(root, stage) if stage else [])
 
 
 def collect_evidence(store: Store, version: ModelVersion) -> Evidence:

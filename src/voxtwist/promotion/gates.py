@@ -13,8 +13,7 @@ from voxtwist.errors import VoxtwistError
 from voxtwist.evaluation.statistics import NonInferiority, mean, not_worse
 from voxtwist.evaluation.text.table import Row, pair_answers
 from voxtwist.params import Promotion
-from voxtwist.promotion.evidence import Evidence
-from voxtwist.vcs import Lock
+from voxtwist.promotion.evidence import Evidence, Lock
 
 _ALONE = "no champion to compare with"
 
@@ -138,6 +137,7 @@ def overlap_gate(candidate: Evidence, settings: Promotion) -> Gate:
 
 
 def clean_tree_gate(candidate: Evidence) -> Gate:
+    """Trained from committed code; settings may differ from the commit's, the run records them."""
     commit, dirty = (candidate.tags.get(f"git.{name}", "none") for name in ("commit", "dirty"))
     clean = dirty == "false" and commit != "none"
     state = "clean" if clean else "dirty" if dirty == "true" else "unknown"
@@ -146,14 +146,20 @@ def clean_tree_gate(candidate: Evidence) -> Gate:
 
 
 def lock_gate(candidate: Evidence, lock: Lock) -> Gate:
-    """The work tree's dvc.lock is up to date, and this checkpoint is the one that it names."""
-    digest = candidate.tags.get("md5.checkpoint", "none")
-    if not lock.names(digest):
-        measured = f"dvc.lock does not name the checkpoint {digest[:10]}: check out its commit"
-    elif lock.stale:
-        measured = f"changed since: {', '.join(lock.stale)}: run `dvc repro`"
+    """dvc.lock names this checkpoint, and the code and data that made it are still the ones here.
+
+    Other settings in params.yaml do not matter: the run has its own on record.
+    """
+    digest = candidate.tags.get("md5.checkpoint", "none")[:10]
+    if lock.made_by is None:
+        measured = (
+            f"dvc.lock does not name the checkpoint {digest}: check out the commit or the "
+            "experiment (`dvc exp apply`) that made it"
+        )
+    elif lock.changed:
+        measured = f"changed since: {', '.join(lock.changed)}: run `dvc repro`, or undo it"
     else:
-        return Gate("lock fresh", f"names {digest[:10]}", "up to date", True)
+        return Gate("lock fresh", f"names {digest}, by {lock.made_by}", "up to date", True)
     return Gate("lock fresh", measured, "up to date", False)
 
 

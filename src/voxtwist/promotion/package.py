@@ -120,8 +120,10 @@ def verify(store: Store, version: ModelVersion) -> dict[str, Any]:
     uri = f"models:/{version.name}/{version.version}"
     # -P and no PYTHONPATH: the package's own copy of the code is what must work.
     done = subprocess.run(
-        [sys.executable, "-P", str(VERIFY), uri, store.uri, QUESTION],
-        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        [sys.executable, "-P", str(VERIFY), uri, QUESTION],
+        # The store's address may have a password, which arguments would show to every user.
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        | {"MLFLOW_TRACKING_URI": store.uri},
         capture_output=True,
         text=True,
     )

@@ -10,12 +10,12 @@ from mlflow.entities.model_registry import ModelVersion
 from voxtwist.errors import VoxtwistError
 from voxtwist.params import Alias, Promotion
 from voxtwist.promotion import ledger
-from voxtwist.promotion.evidence import collect_evidence
+from voxtwist.promotion.evidence import collect_evidence, read_lock
 from voxtwist.promotion.gates import Gate, all_gates
 from voxtwist.promotion.package import package
 from voxtwist.tracking.registry import PACKAGED_FROM, alias_version, number
 from voxtwist.tracking.store import Store
-from voxtwist.vcs import git_user, read_lock
+from voxtwist.vcs import git_user
 
 CHAMPION: Alias = "champion"
 TAG_LIMIT = 5000  # characters that MLflow takes in a tag of a version
@@ -46,7 +46,7 @@ def assess(store: Store, root: Path, version: ModelVersion, settings: Promotion)
     gates = all_gates(
         collect_evidence(store, version),
         collect_evidence(store, champion) if champion else None,
-        read_lock(root),
+        read_lock(root, version.tags.get("md5.checkpoint", "none")),
         settings,
     )
     return Assessment(version, champion, gates)

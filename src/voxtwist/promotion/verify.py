@@ -13,8 +13,7 @@ import mlflow
 import soundfile
 
 
-def main(uri: str, tracking_uri: str, question: str) -> None:
-    mlflow.set_tracking_uri(tracking_uri)
+def main(uri: str, question: str) -> None:
     model = mlflow.pyfunc.load_model(uri)
     (row,) = model.predict([{"question": question, "seed": 0}])
     waveform, rate = soundfile.read(io.BytesIO(row["wav"]))

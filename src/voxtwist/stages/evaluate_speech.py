@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from voxtwist.codec.loading import load_codec
-from voxtwist.device import best_device
 from voxtwist.evaluation.speech.evaluate import SPEECH_SETTINGS, as_metrics, evaluate_speech
 from voxtwist.evaluation.speech.judges import Judges
 from voxtwist.files import write_json
@@ -26,7 +25,7 @@ def speech_stage(
         checkpoint,
         splits / "train.jsonl",
         splits / "eval.jsonl",
-        load_codec(params.codec, best_device()),
+        load_codec(params.codec),
         Judges.load(params.evaluate_speech, params.codec.prompt_audio),
         params.generate,
         params.evaluate_speech,

@@ -24,7 +24,7 @@ def text_stage(
 
     Args:
         root: the project.
-        train: the training split, in which no question may be.
+        train: the training split; questions that are in it are left out.
         before, base: outputs of this stage for the model before fine-tuning and for the text model.
             With both, the changes are measured, and everything is logged into the model's run.
 

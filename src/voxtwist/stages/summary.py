@@ -11,19 +11,18 @@ Read are, nested names joined by `/`:
 Missing files are skipped, because a preset may omit stages.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from voxtwist.errors import VoxtwistError
-from voxtwist.tracking.runs import flatten
+from voxtwist.stages.headline import Metrics, read_metrics
 
-Metrics = dict[str, Any]
 Row = tuple[str, str, str]  # what, before fine-tuning, after
+# What a run leaves to git; all else is DVC's, named in the locks.
+RESULTS = ("params.yaml", "dvc.lock", "pipelines", "metrics")
 
 
 def show_summary(folder: Path, console: Console | None = None) -> None:
@@ -32,16 +31,16 @@ def show_summary(folder: Path, console: Console | None = None) -> None:
     Raises:
         VoxtwistError: nothing has been measured yet.
     """
-    files = sorted(folder.glob("*.json"))
-    if not files:
+    found = read_metrics(folder)
+    if not found:
         raise VoxtwistError(f"{folder} holds no metrics: run `make repro`")
-    found = {file.stem: _read(file) for file in files}
     table = Table("", "before", "after", header_style="bold", box=None, pad_edge=False)
     for row in summary_rows(found):
         table.add_row(*row)
     console = console or Console()
     console.print(table)
     console.print("Next: `make ui` shows and plays it all; change params.yaml and run again.")
+    console.print(f"To keep the results: `git add {' '.join(RESULTS)} && git commit -m ...`")
 
 
 def summary_rows(found: dict[str, Metrics]) -> Iterator[Row]:
@@ -78,8 +77,3 @@ def _accuracy(metrics: Metrics, name: str) -> str:
     if name not in metrics:
         return ""
     return f"{metrics[name]:.1%} ± {metrics[f'{name}_stderr']:.1%}"
-
-
-def _read(file: Path) -> Metrics:
-    flat = flatten(json.loads(file.read_text()))
-    return {name.replace(".", "/"): value for name, value in flat.items()}

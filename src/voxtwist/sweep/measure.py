@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from voxtwist.codec.loading import load_codec
 from voxtwist.errors import VoxtwistError
-from voxtwist.evaluation.held_out import trained_on
+from voxtwist.evaluation.held_out import is_trained, trained_hashes
 from voxtwist.evaluation.speech.evaluate import evaluate_speech
 from voxtwist.evaluation.speech.judges import Judges
 from voxtwist.evaluation.speech.questions import HELD_OUT
@@ -152,7 +152,7 @@ def passages(settings: Sweep, train: Path) -> list[str]:
     """
     if settings.text is None:
         questions = trivia()
-        known = trained_on([question.question for question in questions], train)
+        known = is_trained([question.question for question in questions], trained_hashes(train))
         found = [
             f"{question.question} {question.choices[question.label]}."
             for question, trained in zip(questions, known, strict=True)

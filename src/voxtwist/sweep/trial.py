@@ -13,7 +13,7 @@ from accelerate.state import AcceleratorState
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna.trial import TrialState
 
-from voxtwist.device import best_device
+from voxtwist.device import best_device, choose_precision
 from voxtwist.errors import VoxtwistError
 from voxtwist.interrupt import TERMINATED, Stopped
 from voxtwist.params import Params, Sweep, Train
@@ -32,7 +32,6 @@ from voxtwist.sweep.space import Space
 from voxtwist.sweep.starts import Starts
 from voxtwist.tracking.runs import Run, flatten
 from voxtwist.training.checkpoints import NoCheckpoints
-from voxtwist.training.precision import choose_precision
 from voxtwist.training.train import Metrics, Trainer
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 
+from voxtwist.credentials import masked
+
 log = logging.getLogger(__name__)
 
 BATCH = 1000  # MLflow takes no more metrics in one call
@@ -69,7 +71,7 @@ class MetricBuffer:
         self._spool.parent.mkdir(parents=True, exist_ok=True)
         unfinished = self._spool.with_suffix(".new")
         rows = [[metric.key, metric.value, metric.timestamp, metric.step] for metric in left]
-        unfinished.write_text(json.dumps(rows))
+        unfinished.write_text(json.dumps(rows), encoding="utf-8")
         unfinished.replace(self._spool)
 
     def close(self, timeout: float = 60.0) -> None:
@@ -87,7 +89,7 @@ class MetricBuffer:
             "when the run is next opened",
             len(left),
             self._run_id,
-            self._problem or "no answer yet",
+            masked(str(self._problem or "no answer yet")),
             self._spool,
         )
 
@@ -100,7 +102,7 @@ class MetricBuffer:
                     pass
             except Exception as error:
                 if self._problem is None:
-                    log.warning("MLflow does not take metrics, will retry: %s", error)
+                    log.warning("MLflow does not take metrics, will retry: %s", masked(str(error)))
                 self._problem = error
 
     def _send_batch(self) -> bool:
@@ -139,4 +141,4 @@ def clean(name: str) -> str:
 def _read(spool: Path) -> list[Metric]:
     if not spool.exists():
         return []
-    return [Metric(*row) for row in json.loads(spool.read_text())]
+    return [Metric(*row) for row in json.loads(spool.read_text(encoding="utf-8"))]

@@ -13,6 +13,8 @@ from voxtwist.tracking.store import Store
 from voxtwist.vcs import md5, pipeline_md5
 
 LINEAGE = ("git.", "dvc.", "md5.", "version.", "hardware.")
+_ABSENT = re.compile(r"(Registered [Mm]odel|Model Version).* not found")
+_REASON = 300  # characters shown of an error
 PACKAGED_FROM = "voxtwist.packaged_from"  # on a version with weights: the number of the one without
 
 
@@ -56,7 +58,7 @@ def find_version(store: Store, model: str, name: str) -> ModelVersion:
         name: `3`, `champion`, `models:/voxtwist/3` or `models:/voxtwist@champion`.
 
     Raises:
-        VoxtwistError: there is none.
+        VoxtwistError: there is none, or the registry does not answer.
     """
     uri = re.fullmatch(r"models:/(?P<model>[^/@]+)[/@](?P<which>[^/@]+)", name)
     if uri is None and name.startswith("models:"):
@@ -68,6 +70,7 @@ def find_version(store: Store, model: str, name: str) -> ModelVersion:
             return store.client.get_model_version(model, which)
         return store.client.get_model_version_by_alias(model, which)
     except MlflowException as error:
+        _refuse_unless_absent(error)
         known = ", ".join(sorted((number(v) for v in _versions(store, model)), key=int))
         kind = "version" if by_number else "alias"
         raise VoxtwistError(
@@ -77,11 +80,25 @@ def find_version(store: Store, model: str, name: str) -> ModelVersion:
 
 
 def alias_version(store: Store, model: str, alias: str) -> ModelVersion | None:
-    """The version that an alias points at, if there is one."""
+    """The version that an alias points at, if there is one.
+
+    Raises:
+        VoxtwistError: the registry does not say. What is not known to be absent may be there.
+    """
     try:
         return store.client.get_model_version_by_alias(model, alias)
-    except MlflowException:
+    except MlflowException as error:
+        _refuse_unless_absent(error)
         return None
+
+
+def _refuse_unless_absent(error: MlflowException) -> None:
+    """Only MLflow's own "not found" says so; a server that is down, or a proxy's 404, does not."""
+    if _ABSENT.search(str(error)) is None:
+        reason = next(iter(str(error).splitlines()), "")[:_REASON]
+        raise VoxtwistError(
+            f"the model registry does not answer ({reason}): nothing was changed, try again"
+        ) from error
 
 
 def number(version: ModelVersion) -> str:

@@ -1,11 +1,11 @@
 """MLflow runs with an honest status: one per trained model, into which its evaluation logs too."""
 
 import contextlib
-import getpass
 import json
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +16,9 @@ from mlflow.entities import DatasetInput, InputTag, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
+from voxtwist.credentials import masked
 from voxtwist.interrupt import sigterm_raises
-from voxtwist.process import Process
+from voxtwist.process import Process, user_name
 from voxtwist.tracking.lineage import Lineage
 from voxtwist.tracking.metric_buffer import MetricBuffer
 from voxtwist.tracking.store import Store
@@ -25,7 +26,8 @@ from voxtwist.tracking.store import Store
 log = logging.getLogger(__name__)
 logging.getLogger("mlflow.system_metrics").setLevel(logging.WARNING)
 
-PATCH = "lineage/work_tree.patch"  # artifact of a run whose code differed from its commit
+# Artifacts of a run whose code differed from its commit: the patch, and files that are not in it.
+PATCH, LEFT_OUT = "lineage/work_tree.patch", "lineage/not_in_patch.json"
 HOST, PROCESS, STARTED = "process.host", "process.id", "process.started"  # tags
 RESTORED_FROM = "voxtwist.restored_from"
 RECREATES = "voxtwist.recreates"  # id of the run whose model is made again
@@ -74,22 +76,28 @@ class Run:
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Log settings once; nested mappings become dotted names (`train.learning_rate`)."""
-        rows = [Param(name, str(value)) for name, value in flatten(params).items()]
+        rows = [Param(name, masked(str(value))) for name, value in flatten(params).items()]
         for start in range(0, len(rows), 100):  # MLflow takes 100 in one call
             self.store.client.log_batch(self.id, params=rows[start : start + 100])
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
-        self.store.client.log_batch(self.id, tags=[RunTag(*tag) for tag in tags.items()])
+        self.store.client.log_batch(self.id, tags=[RunTag(k, masked(v)) for k, v in tags.items()])
 
     def tag_checkpoint(self, path: Path, digest: str) -> None:
         """What training has made, by DVC's md5. Never raises for want of a server."""
         try:
             self.set_tags({"md5.checkpoint": digest, "path.checkpoint": str(path)})
         except Exception as error:
-            log.warning("MLflow did not record the checkpoint of run %s: %s", self.id, error)
+            log.warning(
+                "MLflow did not record the checkpoint of run %s: %s", self.id, masked(str(error))
+            )
 
     def log_datasets(self, datasets: Iterable[Dataset]) -> None:
-        """Log the run's inputs; the UI shows name, digest and context."""
+        """Log the run's inputs; the UI shows name, digest and context.
+
+        Of two runs that log the same new data at once, MLflow's store refuses one. Asked again, it
+        finds the other's record.
+        """
         inputs = [
             DatasetInput(
                 DatasetEntity(
@@ -102,7 +110,10 @@ class Run:
             )
             for dataset in datasets
         ]
-        self.store.client.log_inputs(self.id, inputs)
+        try:
+            self.store.client.log_inputs(self.id, inputs)
+        except MlflowException:
+            self.store.client.log_inputs(self.id, inputs)
 
     def log_artifact(self, file: Path, folder: str | None = None) -> None:
         """Copy a file into the run's artifacts, below `folder`."""
@@ -113,14 +124,20 @@ class Run:
         self.store.client.log_artifacts(self.id, str(directory), folder)
 
     def log_text(self, text: str, name: str) -> None:
-        """Write an artifact `name` that holds `text`."""
-        self.store.client.log_text(self.id, text, name)
+        """Write an artifact `name` that holds `text`; bytes of other encodings stay."""
+        folder, _, file = name.rpartition("/")
+        with tempfile.TemporaryDirectory() as temporary:
+            path = Path(temporary) / file
+            path.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
+            self.log_artifact(path, folder or None)
 
     def log_lineage(self, lineage: Lineage) -> None:
         """Tag the run with its lineage; what differs from the commit becomes an artifact."""
         self.set_tags(lineage.tags())
         if lineage.commit.dirty:
             self.log_text(lineage.commit.diff, PATCH)
+        if lineage.commit.left_out:
+            self.log_text(json.dumps(lineage.commit.left_out, indent=2), LEFT_OUT)
 
 
 @contextlib.contextmanager
@@ -217,7 +234,7 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _create(store: Store, name: str, parent: str | None) -> str:
     tags = {
-        "mlflow.user": getpass.getuser(),
+        "mlflow.user": user_name(),
         "mlflow.source.name": sys.argv[0],
         "mlflow.source.type": "LOCAL",
     }
@@ -233,7 +250,9 @@ def _end(store: Store, run_id: str, status: str) -> None:
     try:
         store.client.set_terminated(run_id, status)
     except Exception as error:
-        log.warning("MLflow did not record that run %s is %s: %s", run_id, status, error)
+        log.warning(
+            "MLflow did not record that run %s is %s: %s", run_id, status, masked(str(error))
+        )
 
 
 def _here(store: Store, run_id: str) -> str:

@@ -1,13 +1,13 @@
 """Packed rows of whole samples, in an order that the seed and the epoch decide."""
 
 from dataclasses import dataclass, replace
+from heapq import heappop, heappush
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from voxtwist.data.index import TokenIndex
-from voxtwist.errors import VoxtwistError
 from voxtwist.params import Train
 from voxtwist.training.packing import pack, pad
 from voxtwist.vocabulary import IGNORED_LABEL, SpeechVocabulary
@@ -55,6 +55,11 @@ def read_batch(index: TokenIndex, samples: np.ndarray, padded: bool = False) -> 
     return join(rows)
 
 
+def unlabelled(batch: Batch) -> Batch:
+    """The same inputs, with nothing to learn."""
+    return replace(batch, labels=torch.full_like(batch.labels, IGNORED_LABEL))
+
+
 def join(rows: list[dict[str, np.ndarray]]) -> Batch:
     """Samples end to end, each with int64 arrays `input_ids` and `labels`, the first label -100."""
     lengths = [len(row["input_ids"]) for row in rows]
@@ -98,54 +103,82 @@ def plan_steps(
 ) -> list[list[np.ndarray]]:
     """The rows of every optimizer step of a training, all processes together.
 
-    A step holds about `step_tokens`, the last one of an epoch what is left, and always a multiple
-    of `processes` rows. `epochs` passes over the data; a fraction takes the first part of one more.
+    Which samples a step holds follows from lengths, settings and seed alone. `processes` only
+    decides how its rows are dealt, so a training may go on with another number of devices.
+
+    A step holds about `step_tokens` (None: `batch_tokens`), the last one of an epoch what is left.
+    `epochs` passes over the data; a fraction takes the first part of one more.
 
     Args:
         lengths: tokens of each sample, integers (N,).
 
-    Raises:
-        VoxtwistError: there are fewer samples than processes.
+    Returns:
+        For each step a multiple of `processes` rows, each of sample numbers. Process r takes rows
+        r, r + processes, ... A row may be empty where a step has fewer samples than processes.
     """
-    per_step = processes
-    if settings.step_tokens is not None:
-        per_step *= max(1, round(settings.step_tokens / (settings.batch_tokens * processes)))
+    step_tokens = settings.step_tokens or settings.batch_tokens
+    per_step = -(-step_tokens // settings.batch_tokens)
+    # Rows a little shorter than a device could hold, so that whole rows make up a step.
+    budget = step_tokens // per_step
     steps: list[list[np.ndarray]] = []
     full, fraction = divmod(settings.epochs, 1)
     for epoch in range(int(full) + (fraction > 0)):
-        rows = plan_rows(lengths, settings, seed + epoch)
+        rows = plan_rows(lengths, settings, budget, seed + epoch)
         if epoch == int(full):
             rows = rows[: max(1, round(len(rows) * fraction))]
         steps += [rows[i : i + per_step] for i in range(0, len(rows), per_step)]
-    steps = steps[: settings.max_steps]
-    shared = [rows for step in steps if (rows := share(step, processes))]
-    if not shared:
-        raise VoxtwistError(
-            f"the training split has {len(lengths)} samples for {processes} devices: "
-            "each needs one at least"
-        )
-    return shared
+    return [deal(step, lengths, settings, processes) for step in steps[: settings.max_steps]]
 
 
-def plan_rows(lengths: np.ndarray, settings: Train, seed: int) -> list[np.ndarray]:
-    """Every sample once, in rows as `batching` says."""
+def plan_rows(lengths: np.ndarray, settings: Train, budget: int, seed: int) -> list[np.ndarray]:
+    """Every sample once, in rows of `budget` tokens as `batching` says."""
     if settings.batching == "packed":
-        return pack(lengths, settings.batch_tokens, seed)
-    return pad(lengths, settings.batch_tokens, seed, settings.batching == "length_grouped")
+        return pack(lengths, budget, seed)
+    return pad(lengths, budget, seed, settings.batching == "length_grouped")
 
 
-def share(rows: list[np.ndarray], processes: int) -> list[np.ndarray]:
-    """Halve the rows of most samples until every process has as many rows as the others.
+def deal(
+    rows: list[np.ndarray], lengths: np.ndarray, settings: Train, processes: int
+) -> list[np.ndarray]:
+    """The samples of a step in as many rows for every process, each within `batch_tokens`.
 
-    Samples that cannot be shared out, fewer than there are processes, are left out.
+    Rows that can be dealt as they are stay. Otherwise the samples are spread anew over as few rows
+    as fit: packed ones evenly by tokens, because the slowest device sets the pace.
+
+    Returns:
+        A multiple of `processes` rows that hold every sample once; some are empty where samples
+        are few.
     """
-    rows = list(rows)
-    while len(rows) % processes:
-        most = max(range(len(rows)), key=lambda row: len(rows[row]))
-        if len(rows[most]) == 1:
-            return rows[: len(rows) // processes * processes]
-        rows[most : most + 1] = np.array_split(rows[most], 2)
-    return rows
+    if len(rows) % processes == 0:
+        return rows
+    packed = settings.batching == "packed"
+    samples = np.concatenate(rows)
+    samples = samples[np.argsort(-lengths[samples], kind="stable")]
+    count = len(rows)
+    while True:
+        count += -count % processes
+        dealt = _spread(samples, lengths, count) if packed else np.array_split(samples, count)
+        if all(_fits(lengths[row], settings.batch_tokens, packed) for row in dealt):
+            return dealt
+        count += 1
+
+
+def _spread(samples: np.ndarray, lengths: np.ndarray, count: int) -> list[np.ndarray]:
+    """Each sample, longest first, into the row that has the fewest tokens so far."""
+    rows: list[list[int]] = [[] for _ in range(count)]
+    emptiest = [(0, row) for row in range(count)]  # a heap
+    for sample in map(int, samples):
+        tokens, row = heappop(emptiest)
+        rows[row].append(sample)
+        heappush(emptiest, (tokens + int(lengths[sample]), row))
+    return [np.array(row, dtype=np.int64) for row in rows]
+
+
+def _fits(lengths: np.ndarray, budget: int, packed: bool) -> bool:
+    """Whether samples share a row; one that is longer than the budget has a row of its own."""
+    if len(lengths) < 2:
+        return True
+    return int(lengths.sum() if packed else lengths.max() * len(lengths)) <= budget
 
 
 def every_row(index: TokenIndex, budget: int, limit: int | None, seed: int) -> list[np.ndarray]:

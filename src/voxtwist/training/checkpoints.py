@@ -19,10 +19,13 @@ class Checkpoints:
 
     def __init__(self, states: StateFolder) -> None:
         self.states = states
+        self._steps_of_best: list[int] = []  # of the one that the state names, and of a later one
 
     def load(self) -> TrainingState:
         """The state to resume from; an empty one at the start."""
-        return self.states.load() or TrainingState()
+        state = self.states.load() or TrainingState()
+        self._steps_of_best = [int(state.best["step"])] if state.best else []
+        return state
 
     def keep_state(
         self,
@@ -36,12 +39,28 @@ class Checkpoints:
         weights, moments = whole_weights(accelerator, module), whole(optimizer.state_dict(), main)
         if main:
             self.states.save(replace(state, model=weights, optimizer=moments))
+            self._forget(self._steps_of_best[:-1])
+        self._steps_of_best = self._steps_of_best[-1:]
 
     def keep_best(
-        self, accelerator: Accelerator, module: SpokenModel, tokenizer: PreTrainedTokenizerFast
+        self,
+        accelerator: Accelerator,
+        module: SpokenModel,
+        tokenizer: PreTrainedTokenizerFast,
+        step: int,
     ) -> None:
-        """Save the best checkpoint so far."""
-        save(accelerator, module, tokenizer, self.states.best)
+        """Save the best checkpoint so far, beside the one that the saved state names.
+
+        A kill before the next state thus leaves that state with the weights that it speaks of.
+        """
+        if accelerator.is_main_process:
+            self._forget([*self._steps_of_best[1:], step])  # a step's may be half written
+        save(accelerator, module, tokenizer, self.states.best(step))
+        self._steps_of_best = [*self._steps_of_best[:1], step]
+
+    def _forget(self, steps: list[int]) -> None:
+        for step in steps:
+            shutil.rmtree(self.states.best(step), ignore_errors=True)
 
     def write(
         self,
@@ -54,7 +73,7 @@ class Checkpoints:
         """At the end: the present weights become `last`, the best ones kept become `best`."""
         save(accelerator, module, tokenizer, last)
         if accelerator.is_main_process:
-            shutil.copytree(self.states.best, best, dirs_exist_ok=True)
+            shutil.copytree(self.states.best(self._steps_of_best[-1]), best, dirs_exist_ok=True)
 
 
 class NoCheckpoints(Checkpoints):

@@ -9,6 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from voxtwist.model import attention
 from voxtwist.model.base import save_checkpoint
 from voxtwist.model.checkpointing import enable_checkpointing
+from voxtwist.model.compilation import compile_layers
 from voxtwist.model.embedding import joined_state_dict, split_tables
 from voxtwist.model.freezing import freeze
 from voxtwist.model.loss import Tally, speech_and_text_loss
@@ -30,9 +31,8 @@ class SpokenModel(nn.Module):
         enable_checkpointing(model, settings.gradient_checkpointing)
         _, head = split_tables(model, vocabulary.text_size)
         freeze(model, settings.freeze)
-        if settings.torch_compile:  # layer by layer: all of them share one compiled graph
-            for layer in model.get_decoder().layers:
-                layer.compile(dynamic=True)
+        if settings.torch_compile:
+            compile_layers(model)
         self.model, self.head = model, head
         self.restrict_speech = settings.restrict_speech
         self.speech_weight = settings.speech_weight
@@ -50,7 +50,7 @@ class SpokenModel(nn.Module):
         hidden = self.model.get_decoder()(
             input_ids=batch.input_ids,
             position_ids=batch.position_ids,
-            boundaries=batch.boundaries,
+            **attention.sample_bounds(batch.boundaries, batch.input_ids.device),
             use_cache=False,
         ).last_hidden_state[0]
         return speech_and_text_loss(

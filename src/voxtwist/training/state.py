@@ -64,10 +64,9 @@ class StateFolder:
     def __init__(self, scratch: Path, key: str) -> None:
         self.folder = scratch / key
 
-    @property
-    def best(self) -> Path:
-        """Where the best checkpoint waits until training ends."""
-        return self.folder / "best"
+    def best(self, step: int) -> Path:
+        """Where the best checkpoint, of that step, waits until training ends."""
+        return self.folder / f"best-{step}"
 
     @property
     def run_id(self) -> str | None:
@@ -91,11 +90,15 @@ class StateFolder:
         unfinished.replace(self.folder / _FILE)
 
     def load(self) -> TrainingState | None:
-        """The last state, or None when there is nothing to continue."""
+        """The last state, or None when there is nothing to continue.
+
+        Its tensors are read from the file when they are used, so that many processes on one machine
+        do not hold a copy each.
+        """
         file = self.folder / _FILE
         if not file.exists():
             return None
-        return TrainingState(**torch.load(file, map_location="cpu", weights_only=True))
+        return TrainingState(**torch.load(file, map_location="cpu", weights_only=True, mmap=True))
 
     def remove(self) -> None:
         """After success there is nothing to continue."""

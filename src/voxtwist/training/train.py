@@ -14,25 +14,34 @@ from accelerate.utils import DistributedDataParallelKwargs, gather_object, set_s
 from torch.distributed.tensor import DTensor
 
 from voxtwist.data.index import TokenIndex
-from voxtwist.device import best_device
+from voxtwist.device import best_device, choose_precision
 from voxtwist.errors import VoxtwistError
 from voxtwist.interrupt import Stopped, StopRequest
+from voxtwist.model.attention import has_kernel
 from voxtwist.model.base import load_model, load_tokenizer
 from voxtwist.model.loss import Tally
+from voxtwist.model.size import count_weights
 from voxtwist.model.twist import speech_mass
 from voxtwist.params import Train
-from voxtwist.training.batches import Batch, disturb_speech, every_row, plan_steps, read_batch
+from voxtwist.training.batches import (
+    Batch,
+    disturb_speech,
+    every_row,
+    plan_steps,
+    read_batch,
+    unlabelled,
+)
 from voxtwist.training.checkpoints import Checkpoints, save
 from voxtwist.training.metrics import add_tallies, memory_gb, reduce_tallies, summarise_losses
 from voxtwist.training.optimizer import build_optimizer, build_schedule
 from voxtwist.training.packing import utilisation
-from voxtwist.training.precision import choose_precision
 from voxtwist.training.progress import TrainingProgress
 from voxtwist.training.run import Metrics, NoRun, OpenRun, Run
 from voxtwist.training.sharding import asked_to_shard, load_optimizer, shard
 from voxtwist.training.spoken_model import SpokenModel
 from voxtwist.training.state import StateFolder
-from voxtwist.training.utilisation import mfu
+from voxtwist.training.text_keeper import PULL_STEPS, TextKeeper, read_passages
+from voxtwist.training.utilisation import mfu, training_flops
 from voxtwist.vocabulary import IGNORED_LABEL, SpeechVocabulary
 
 
@@ -62,7 +71,8 @@ def train(
         training samples.
 
     Raises:
-        VoxtwistError: a gradient that is not finite, or fewer samples than devices.
+        VoxtwistError: a gradient that is not finite, or `torch_compile` with checkpointing where
+            nothing can be compiled.
         Stopped: SIGTERM came or `max_hours` are over; the state is saved, the next call resumes.
     """
     trainer = Trainer(start, train_file, eval_file, settings, seed, Checkpoints(states))
@@ -97,6 +107,16 @@ class Trainer:
         self.state = checkpoints.load()
         self.precision = self.state.precision or choose_precision(settings.precision, device)
         self.state.precision = self.precision
+        dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
+        if (
+            settings.torch_compile
+            and settings.gradient_checkpointing != "none"
+            and not has_kernel(device, dtype)
+        ):
+            raise VoxtwistError(
+                "train.torch_compile with train.gradient_checkpointing needs bf16 on a GPU: here "
+                "nothing of a layer could be compiled; set one of them to false or none"
+            )
         # 2. The processes that train together.
         self.sharded = asked_to_shard()
         self.accelerator = Accelerator(
@@ -112,6 +132,11 @@ class Trainer:
             self.start_speech_mass = speech_mass(model, self.tokenizer)
         self.vocabulary = SpeechVocabulary.from_tokenizer(self.tokenizer)
         self.module = SpokenModel(model, self.vocabulary, settings)
+        self.size = count_weights(model)
+        self.keeper = None
+        if settings.keep_text:
+            texts = read_passages(settings.text)
+            self.keeper = TextKeeper(model, self.tokenizer, texts, settings.keep_text)
         # 4. The data, planned into steps of whole rows.
         self.data, self.eval_data = TokenIndex.open(train_file), TokenIndex.open(eval_file)
         self.steps = plan_steps(
@@ -122,6 +147,8 @@ class Trainer:
             self.module.load_state_dict(self.state.model)
         if self.sharded:
             shard(self.module, self.accelerator)
+        if self.keeper:
+            self.keeper.attach(self.module.model)
         optimizer = build_optimizer(self.module, settings)
         self.schedule = build_schedule(optimizer, len(self.steps), settings)
         if self.state.step:
@@ -202,7 +229,6 @@ class Trainer:
                 # DDP averages over processes; the weight counts all of them together.
                 self.accelerator.backward(loss * processes / weight)
             add_tallies(sums, tallies)
-        self.tokens += sum(int(self.data.lengths[row].sum()) for row in self.steps[step - 1])
         norm = self.clip_gradients()
         if not math.isfinite(norm):
             raise VoxtwistError(
@@ -210,23 +236,29 @@ class Trainer:
                 "train.new_rows_learning_rate"
             )
         self.optimizer.step()
+        if self.keeper and (step % PULL_STEPS == 0 or step == len(self.steps)):
+            self.keeper.pull()
         self.schedule.step()
         self.optimizer.zero_grad()
-        speed = (self.tokens - self.state.tokens) / (time.perf_counter() - self.started)
+        sums = reduce_tallies(sums, self.accelerator)
+        self.count_work(step, sums)
+        elapsed = time.perf_counter() - self.started
         metrics = {
-            **summarise_losses(reduce_tallies(sums, self.accelerator), self.settings.speech_weight),
+            **summarise_losses(sums, self.settings.speech_weight),
             "gradient_norm": norm,
             "learning_rate": self.optimizer.param_groups[-1]["lr"],
             "new_rows_learning_rate": self.optimizer.param_groups[0]["lr"],
-            "tokens_per_second": speed,
+            "tokens_per_second": (self.tokens - self.state.tokens) / elapsed,
             "memory_gb": memory_gb(),
         }
-        used = mfu(speed, self.module, processes)
+        used = mfu(self.flops / elapsed, processes)
         return metrics if used is None else {**metrics, "mfu": used}
 
     def batch(self, samples: np.ndarray, step: int) -> Batch:
         """A row of a step as training reads it: evaluation has no `speech_dropout`."""
         settings = self.settings
+        if not len(samples):  # a device without a share of a small step takes part all the same
+            return unlabelled(read_batch(self.data, np.array([0])))
         batch = read_batch(self.data, samples, padded=settings.batching != "packed")
         if not settings.speech_dropout:
             return batch
@@ -240,9 +272,19 @@ class Trainer:
         norm = self.accelerator.clip_grad_norm_(learning, self.settings.max_grad_norm)
         return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
 
+    def count_work(self, step: int, tallies: dict[str, Tally]) -> None:
+        """Tokens and floating-point operations of a step, all processes together."""
+        lengths = np.concatenate([self.data.lengths[row] for row in self.steps[step - 1]])
+        self.tokens += int(lengths.sum())
+        text, speech = (float(tallies[kind].count) for kind in ("text", "speech"))
+        squares = float(np.square(lengths, dtype=np.float64).sum())
+        self.flops += training_flops(
+            self.size, self.settings, float(lengths.sum()), squares, text, speech
+        )
+
     def start_clock(self) -> None:
-        """Seconds and tokens per second count from here, after those of an interrupted training."""
-        self.tokens = self.state.tokens
+        """Seconds, tokens and operations count from here, after those of an earlier process."""
+        self.tokens, self.flops = self.state.tokens, 0.0
         self.started = time.perf_counter()
 
     @property
@@ -289,7 +331,7 @@ class Trainer:
     def keep_if_best(self, metrics: Metrics, step: int) -> None:
         if metrics["loss"] < self.state.best.get("loss", math.inf):
             self.state.best = {**metrics, "step": step}
-            self.checkpoints.keep_best(self.accelerator, self.module, self.tokenizer)
+            self.checkpoints.keep_best(self.accelerator, self.module, self.tokenizer, step)
 
     def keep_state(self, step: int) -> None:
         state = replace(

@@ -1,42 +1,49 @@
-"""Model FLOPs utilisation (MFU; Chowdhery et al. 2022, PaLM, appendix B)."""
+"""Floating-point operations of training, and the share of a GPU's peak that they reach.
+
+A matrix product with w weights costs 2 w operations per token forward, 2 w for the gradient of its
+input and 2 w for that of its weights, if they learn (Kaplan et al. 2020).
+"""
 
 import torch
 
-from voxtwist.training.spoken_model import SpokenModel
-
-# Dense bf16 products, FLOP/s, from the vendors' data sheets; the first name that is in the
-# device's. The arithmetic of an fp32 training is too far below it to be compared with it.
-PEAKS = {
-    "H200": 989e12,
-    "H100 PCIe": 756e12,
-    "H100": 989e12,
-    "A100": 312e12,
-    "L40S": 362e12,
-    "L4": 121e12,
-    "RTX 4090": 165e12,
-}
+from voxtwist.device import data_sheet
+from voxtwist.model.size import ModelSize
+from voxtwist.params import Train
 
 
-def peak_flops(device_name: str) -> float | None:
-    """FLOP/s of bf16 products of a device, or None where it is not known."""
-    return next((peak for name, peak in PEAKS.items() if name in device_name), None)
+def training_flops(
+    size: ModelSize,
+    train: Train,
+    tokens: float,
+    squares: float,
+    text: float,
+    speech: float,
+    again: bool = False,
+) -> float:
+    """Forward and backward over packed samples.
 
-
-def flops_per_token(model: SpokenModel) -> int:
-    """6 for each weight of the layers and the head: forward 2, backward 4.
-
-    Attention's products with the context are left out, as is the head being run on supervised
-    positions only: both are small against the layers.
+    Args:
+        tokens, squares: sums of the samples' lengths and of their squares.
+        text, speech: labels of either kind.
+        again: with what `gradient_checkpointing: full` computes twice.
     """
-    layers = sum(parameter.numel() for parameter in model.model.get_decoder().parameters())
-    embedding = sum(p.numel() for p in model.model.get_input_embeddings().parameters())
-    head = sum(p.numel() for p in model.head.parameters())
-    return 6 * (layers - embedding + head)
+    forwards = 1 + (again and train.gradient_checkpointing == "full")
+    layers = 2 * ((forwards + 1) * size.layers + size.layers_learning)
+    # Queries with keys, and weights with values: on average half of the sample lies before.
+    attention = (forwards + 2) * 2 * 2 * size.query * size.depth * squares / 2
+    text_rows = 2 * (2 + size.text_rows_learn) * size.text_rows
+    new_rows = 2 * 3 * size.new_rows
+    over_text_rows = text + (1 - train.restrict_speech) * speech
+    return tokens * layers + attention + over_text_rows * text_rows + (text + speech) * new_rows
 
 
-def mfu(tokens_per_second: float, model: SpokenModel, devices: int) -> float | None:
-    """Share of the peak that the model's own products use; None on a CPU or an unknown GPU."""
+def mfu(flops_per_second: float, devices: int) -> float | None:
+    """Model FLOPs utilisation (Chowdhery et al. 2022, PaLM, appendix B): the share of the peak that
+    the model's own operations use; None on a CPU or an unknown GPU.
+
+    The peak is that of bf16 products, also for an fp32 training.
+    """
     if not torch.cuda.is_available():
         return None
-    peak = peak_flops(torch.cuda.get_device_name())
-    return peak and tokens_per_second * flops_per_token(model) / (peak * devices)
+    sheet = data_sheet(torch.cuda.get_device_name())
+    return flops_per_second / (sheet.flops * devices) if sheet else None

@@ -10,12 +10,14 @@ from voxtwist.vocabulary.tokens import (
     extend_tokenizer,
     speech_token,
 )
+from voxtwist.vocabulary.turns import Conversation, split_turns, strip_speaker
 
 __all__ = [
     "FORMATS",
     "IGNORED_LABEL",
     "MODALITY_TOKENS",
     "ChatFormat",
+    "Conversation",
     "Sample",
     "SpeechVocabulary",
     "Spoken",
@@ -24,4 +26,6 @@ __all__ = [
     "load_fast_tokenizer",
     "parse_generated",
     "speech_token",
+    "split_turns",
+    "strip_speaker",
 ]

@@ -1,4 +1,4 @@
-"""One question and one spoken answer as ids and labels, exactly as the chat template has them.
+"""A question, the turns before it and a spoken answer as ids and labels, as the template has them.
 
 Control tokens (``<|im_start|>``, ``</think>``, …) cut the rendered template into stretches of
 plain text. A stretch is always encoded whole, literal part and content together, because BPE
@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from voxtwist.errors import VoxtwistError
+from voxtwist.vocabulary.history import History, compile_history
 from voxtwist.vocabulary.template import (
     ANSWER,
+    ASSISTANT,
     QUESTION,
     TRIMS,
     cut_first_stretch,
@@ -24,17 +26,18 @@ from voxtwist.vocabulary.template import (
     find_trim,
     messages,
     plain_text_encoder,
+    refuse_dated,
     render,
     split_at_control_tokens,
 )
 from voxtwist.vocabulary.text_encoder import TextEncoder
 from voxtwist.vocabulary.tokens import END_OF_TURN, SpeechVocabulary
+from voxtwist.vocabulary.turns import Conversation
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 IGNORED_LABEL = -100  # what torch's cross_entropy ignores
-ASSISTANT = "<|im_start|>assistant\n"
 
 # Exchanges on which a compiled format must agree with the tokenizer's own template.
 PROBES = [("q", "a"), ("\n q\n ", "\n\n a \n"), ("e\u0301 12\t", " \u2026👩‍🔬 你好 it's 3.5.  ")]
@@ -51,8 +54,8 @@ class Sample(NamedTuple):
 class ChatFormat:
     """A chat template, compiled once. It holds no transformers object and can be pickled.
 
-    A sample is `before`, the question's stretch, `between`, the answer's stretch, `before_speech`,
-    the speech ids and `end`.
+    A sample is `before`, the stretches of earlier turns with what `history` has between them, the
+    question's stretch, `between`, the answer's stretch, `before_speech`, the speech ids and `end`.
 
     Attributes:
         vocabulary: ids of the extended tokenizer.
@@ -62,6 +65,7 @@ class ChatFormat:
         masked: how many ids behind the question's stretch are prompt. (Where the newline of
             ``assistant\\n`` merges with one of the answer, the merged token is prompt.)
         prompt_end: the ids behind the question's stretch where generation starts.
+        history: what stands around earlier turns; None where the template has a way of its own.
     """
 
     vocabulary: SpeechVocabulary
@@ -77,6 +81,7 @@ class ChatFormat:
     end: list[int]
     masked: int
     prompt_end: list[int]
+    history: History | None
 
     @classmethod
     def from_tokenizer(cls, tokenizer: PreTrainedTokenizerFast) -> ChatFormat:
@@ -84,8 +89,9 @@ class ChatFormat:
 
         Raises:
             VoxtwistError: a template that is not ChatML, that changes the content in an unknown
-                way, or that does not tokenize as this class would.
+                way, that writes today's date, or that does not tokenize as this class would.
         """
+        refuse_dated(tokenizer)
         vocabulary = SpeechVocabulary.from_tokenizer(tokenizer)
         text = plain_text_encoder(tokenizer)
         control = tokenizer.get_added_vocab()
@@ -96,7 +102,7 @@ class ChatFormat:
                 ids += [control[part]] if part in control else text.encode(part)
             return ids
 
-        rendered = render(tokenizer, QUESTION, ANSWER)
+        rendered = render(tokenizer, messages(QUESTION, ANSWER))
         head, _, rest = rendered.partition(QUESTION)
         middle, _, tail = rest.partition(ANSWER)
         if ASSISTANT not in middle or tail.rstrip() != END_OF_TURN:
@@ -129,6 +135,7 @@ class ChatFormat:
             "question_trim": question_trim,
             "answer_trim": answer_trim,
             "prompt_end": prompt_end,
+            "history": compile_history(tokenizer, constant_ids, question_prefix, question_suffix),
         }
         if vocabulary.marks is None:
             return cls(
@@ -153,40 +160,74 @@ class ChatFormat:
     def format(self) -> str:
         return self.vocabulary.format
 
-    def prompt_ids(self, question: str) -> list[int]:
+    def prompt_ids(self, question: str | Conversation) -> list[int]:
         """All ids up to where generation starts: behind ``assistant\\n`` and any empty thinking.
 
         In format v1.1 the model generates ``<text>`` itself, first.
+
+        Raises:
+            VoxtwistError: there are earlier turns, and `history` is None.
         """
-        return [*self.before, *self.text.encode(self._question(question)), *self.prompt_end]
+        stretches = [self.text.encode(text) for text in self._stretches(question)]
+        return [*self._asked(stretches), *self.prompt_end]
 
     def encode_batch(
-        self, questions: Sequence[str], answers: Sequence[str], codes: Sequence[np.ndarray]
+        self,
+        questions: Sequence[str | Conversation],
+        answers: Sequence[str],
+        codes: Sequence[np.ndarray],
     ) -> list[Sample]:
         """Encodes rows together, which is many times faster than one by one.
 
         Args:
             questions, answers: the text as it is in the data.
             codes: speech codes, one integer array (T,) a row, each in ``[0, n_codes)``.
+
+        Raises:
+            VoxtwistError: see `prompt_ids`.
         """
         trim = TRIMS[self.answer_trim]
-        stretches = [self._question(text) for text in questions]
+        asked = [self._stretches(question) for question in questions]
+        stretches = [text for row in asked for text in row]
         stretches += [self.answer_prefix + trim(text) for text in answers]
-        encoded = self.text.encode_batch(stretches)
+        encoded = iter(self.text.encode_batch(stretches))
+        prompts = [self._asked([next(encoded) for _ in row]) for row in asked]
         end = np.array(self.end, dtype=np.int64)
         samples = []
-        for row, row_codes in enumerate(codes):
+        for prompt, answer, row_codes in zip(prompts, encoded, codes, strict=True):
             speech = np.asarray(row_codes, dtype=np.int64) + self.vocabulary.code_offset
-            question, answer = encoded[row], encoded[len(codes) + row]
-            head = [*self.before, *question, *self.between, *answer, *self.before_speech]
+            head = [*prompt, *self.between, *answer, *self.before_speech]
             ids = np.concatenate([head, speech, end])
             labels = ids.copy()
-            labels[: len(self.before) + len(question) + self.masked] = IGNORED_LABEL
+            labels[: len(prompt) + self.masked] = IGNORED_LABEL
             samples.append(Sample(ids, labels))
         return samples
 
-    def _question(self, question: str) -> str:
-        return self.question_prefix + TRIMS[self.question_trim](question) + self.question_suffix
+    def _stretches(self, question: str | Conversation) -> list[str]:
+        """The text of each stretch before the answer: questions, and earlier answers between."""
+        if isinstance(question, str):
+            question = TRIMS[self.question_trim](question)
+            return [self.question_prefix + question + self.question_suffix]
+        if len(question.earlier) and self.history is None:
+            raise VoxtwistError(
+                "the chat template renders earlier turns in a way that Voxtwist does not know: "
+                "ask without them, or take another base model"
+            )
+        around = [(self.question_prefix, self.question_suffix)]
+        if self.history is not None:
+            around.append((self.history.answer_prefix, self.history.answer_suffix))
+        return [
+            around[i % 2][0] + text + around[i % 2][1] for i, text in enumerate(question.contents)
+        ]
+
+    def _asked(self, stretches: Sequence[list[int]]) -> list[int]:
+        """All ids up to the end of the question's stretch."""
+        ids = [*self.before, *stretches[0]]
+        for i, stretch in enumerate(stretches[1:]):
+            assert self.history is not None
+            ids += self.history.before_question if i % 2 else self.history.before_answer
+            ids += stretch
+        return ids
 
 
 def check_against_template(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import TemplateError
 
 from voxtwist.errors import VoxtwistError
 from voxtwist.vocabulary.text_encoder import TextEncoder
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 # Sentinels that no template contains and every tokenizer keeps.
 QUESTION, ANSWER = "VOXQUESTIONVOX", "VOXANSWERVOX"
+_DATE = "VOXDATEVOX"
+ASSISTANT = "<|im_start|>assistant\n"
 
 # How templates are known to trim a message's content.
 TRIMS: dict[str, Callable[[str], str]] = {
@@ -24,25 +28,52 @@ TRIMS: dict[str, Callable[[str], str]] = {
 }
 
 
-def render(tokenizer: PreTrainedTokenizerFast, question: str, answer: str) -> str:
-    """The template's text for one exchange with thinking disabled."""
-    return str(
-        tokenizer.apply_chat_template(
-            messages(question, answer), tokenize=False, enable_thinking=False
+def render(tokenizer: PreTrainedTokenizerFast, conversation: list[dict[str, str]]) -> str:
+    """The template's text for a conversation with thinking disabled.
+
+    Raises:
+        VoxtwistError: the template is broken, or refuses a conversation that ends with an answer.
+    """
+    try:
+        return str(
+            tokenizer.apply_chat_template(conversation, tokenize=False, enable_thinking=False)
         )
+    except TemplateError as error:
+        raise VoxtwistError(f"the chat template cannot be rendered: {error}") from None
+
+
+def messages(*contents: str) -> list[dict[str, str]]:
+    """What user and assistant say in turn."""
+    roles = ("user", "assistant")
+    return [{"role": roles[i % 2], "content": text} for i, text in enumerate(contents)]
+
+
+def refuse_dated(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Raises: VoxtwistError: the template writes today's date: prompts would change overnight."""
+    # A macro of the template's own stands before the function that transformers provides.
+    macro = f"{{%- macro strftime_now(format) -%}}{_DATE}{{%- endmacro -%}}"
+    template: Any = tokenizer.chat_template
+    single = template["default"] if isinstance(template, dict) else template
+    rendered = tokenizer.apply_chat_template(
+        messages(QUESTION, ANSWER),
+        chat_template=macro + single,
+        tokenize=False,
+        enable_thinking=False,
     )
-
-
-def messages(question: str, answer: str) -> list[dict[str, str]]:
-    return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    if _DATE in str(rendered):
+        raise VoxtwistError(
+            "the chat template writes today's date, so that its prompts change overnight: put a "
+            "fixed date in place of strftime_now(…) in the model folder's chat_template.jinja (or "
+            "tokenizer_config.json)"
+        )
 
 
 def find_trim(tokenizer: PreTrainedTokenizerFast, sentinel: str) -> str:
     """Which of `TRIMS` the template applies to the content where `sentinel` stands."""
-    rendered = render(tokenizer, QUESTION, ANSWER)
+    rendered = render(tokenizer, messages(QUESTION, ANSWER))
     probe = f"\n \n{sentinel}\n \n"
     contents = {QUESTION: QUESTION, ANSWER: ANSWER} | {sentinel: probe}
-    trimmed = render(tokenizer, contents[QUESTION], contents[ANSWER])
+    trimmed = render(tokenizer, messages(contents[QUESTION], contents[ANSWER]))
     for name, trim in TRIMS.items():
         if trimmed == rendered.replace(sentinel, trim(probe)):
             return name

@@ -10,6 +10,7 @@ import numpy as np
 from tokenizers import AddedToken
 
 from voxtwist.errors import VoxtwistError
+from voxtwist.vocabulary.settled import settle_template
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -32,9 +33,11 @@ def extend_tokenizer(
 
     Format "v1.1" adds the four modality tokens (special) before the speech tokens; "v1" has none.
     Speech tokens are not special, so that ``skip_special_tokens`` does not drop them.
+    Its chat template asks what is trained, see `settle_template`.
 
     Raises:
-        VoxtwistError: an unknown format, no codes, or a tokenizer that is already extended.
+        VoxtwistError: an unknown format, no codes, a tokenizer that is already extended, or a
+            template that `settle_template` refuses.
     """
     if fmt not in FORMATS:
         raise VoxtwistError(f"format is {fmt!r}; it must be one of {', '.join(FORMATS)}")
@@ -53,6 +56,8 @@ def extend_tokenizer(
         special_tokens=True,
     )
     extended.add_tokens([AddedToken(token, special=False, normalized=False) for token in speech])
+    if extended.chat_template is not None:
+        settle_template(extended)
     return extended
 
 

@@ -12,11 +12,13 @@ from transformers import (
     WhisperTokenizer,
 )
 
+from voxtwist.codec.audio import resample
 from voxtwist.corpus.numbers import numbers
 from voxtwist.corpus.voice import SAMPLE_RATE, speak
 from voxtwist.errors import VoxtwistError
-from voxtwist.evaluation.speech.asr import MoonshineTranscriber, load_transcriber
+from voxtwist.evaluation.speech.asr import RATE, MoonshineTranscriber, load_transcriber
 from voxtwist.evaluation.speech.wer import error_rate, word_errors
+from voxtwist.evaluation.speech.windows import cut_at_pauses
 
 
 def test_moonshine_understands_the_embedded_voice() -> None:
@@ -64,6 +66,30 @@ def test_any_whisper_folder_transcribes_in_batches(whisper: Path) -> None:
     ]
     assert together == one_by_one
     assert [bool(text) for text in together] == [True, False, True, True]
+
+
+def test_whisper_hears_all_of_a_long_recording_in_windows(whisper: Path) -> None:
+    generator = np.random.default_rng(0)
+    long = generator.normal(size=70 * SAMPLE_RATE).astype(np.float32)
+    short = long[: 2 * SAMPLE_RATE]
+    transcriber = load_transcriber(str(whisper))
+    windows = cut_at_pauses(resample(long, SAMPLE_RATE, RATE), RATE, 30.0)
+    assert len(windows) == 3
+    alone = [transcriber.transcribe([window], RATE)[0] for window in windows]
+    assert transcriber.transcribe([short, long], SAMPLE_RATE)[1] == " ".join(alone)
+
+
+def test_windows_are_cut_where_it_is_quietest() -> None:
+    waveform = np.ones(64 * RATE, np.float32)
+    pauses = [int(27.5 * RATE), 54 * RATE]
+    for pause in pauses:
+        waveform[pause : pause + RATE // 2] = 0
+    windows = cut_at_pauses(waveform, RATE, 30.0)
+    assert np.concatenate(windows).tolist() == waveform.tolist()
+    assert all(len(window) <= 30 * RATE for window in windows)
+    for cut, pause in zip(np.cumsum([len(w) for w in windows[:-1]]), pauses, strict=True):
+        assert pause < cut < pause + RATE // 2
+    assert len(cut_at_pauses(waveform[: 30 * RATE], RATE, 30.0)) == 1
 
 
 def test_an_unknown_recogniser_is_named() -> None:

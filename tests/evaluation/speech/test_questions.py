@@ -7,6 +7,7 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from voxtwist.data.files import rows_path
+from voxtwist.data.groups import hash_texts
 from voxtwist.errors import VoxtwistError
 from voxtwist.evaluation.speech.questions import choose_questions
 from voxtwist.vocabulary import SpeechVocabulary
@@ -43,3 +44,15 @@ def test_a_split_without_its_table_is_refused(split: Path, vocabulary: SpeechVoc
     rows_path(split).unlink()
     with pytest.raises(VoxtwistError, match=r"eval\.rows\.parquet is missing"):
         choose_questions(split, "heldout", vocabulary, 4, seed=1)
+
+
+def test_trained_questions_are_not_asked(split: Path, vocabulary: SpeechVocabulary) -> None:
+    taught = hash_texts(["question 0", "QUESTION 3?"])
+    asked = choose_questions(split, "heldout", vocabulary, 100, seed=1, trained=taught)
+    everyone = choose_questions(split, "heldout", vocabulary, 100, seed=1)
+    out = {"Question 0?", "Question 3?"}
+    assert [r.index for r in asked] == [r.index for r in everyone if r.question not in out]
+    assert len(asked) < len(everyone)
+    taught = hash_texts([r.question for r in everyone])
+    with pytest.raises(VoxtwistError, match=r"every question .*group_by: \[question\]"):
+        choose_questions(split, "heldout", vocabulary, 100, seed=1, trained=taught)

@@ -108,7 +108,7 @@ def make_pipeline(folder: Path, base: Path) -> Pipeline:
     made.identify()
     made.run("dvc", "init", "-q")
     made.run("dvc", "config", "core.analytics", "false")
-    made.run("dvc", "add", "-q", "data/raw/embedded", "data/codec/kmeans")
+    made.run("dvc", "add", "-q", "data/raw/embedded", "data/codec/phones")
     made.commit("pipeline")
     return made
 
@@ -137,14 +137,14 @@ def _write_stages(folder: Path) -> None:
 
 def _write_data(folder: Path) -> None:
     generator = np.random.default_rng(0)
-    raw, codec = folder / "data/raw/embedded", folder / "data/codec/kmeans"
+    raw, codec = folder / "data/raw/embedded", folder / "data/codec/phones"
     raw.mkdir(parents=True)
     codec.mkdir(parents=True)
     (codec / "README").write_text("Only twist.init: codec would read it.\n")
     for shard in range(SHARDS):
         rows = [
             {
-                "split_name": "train",
+                "split_name": "numbers",
                 "index": f"numbers-{i:05d}",
                 "round": 1,
                 "question": f"What is {i} plus {i}?",

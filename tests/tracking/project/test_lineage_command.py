@@ -27,7 +27,7 @@ def test_from_the_model_to_its_raw_shards(trained):
         for name, path in {
             "raw": "data/raw/embedded", "base": "checkpoints/base", "start": "checkpoints/twist",
             "train": "data/splits/train.jsonl", "eval": "data/splits/eval.jsonl",
-            "splits": "data/splits", "codec": "data/codec/kmeans", "checkpoint": "checkpoints/sft",
+            "splits": "data/splits", "codec": "data/codec/phones", "checkpoint": "checkpoints/sft",
         }.items()
     }  # fmt: skip
     assert {entry["where"] for entry in data.values()} == {"cache"}

@@ -12,14 +12,14 @@ from voxtwist.codec.audio import write_audio
 from voxtwist.codec.base import SpeechCodec, decode_all
 from voxtwist.codec.files import write_speech_tokens
 from voxtwist.device import best_device
-from voxtwist.evaluation.held_out import refuse_trained
+from voxtwist.evaluation.held_out import trained_hashes
 from voxtwist.evaluation.speech.figures import summarise_speech
 from voxtwist.evaluation.speech.judges import Judges
 from voxtwist.evaluation.speech.leak import Leak, measure_leak
 from voxtwist.evaluation.speech.questions import HELD_OUT, TAUGHT, Reference, choose_questions
 from voxtwist.evaluation.speech.utterance import Utterance, measure
 from voxtwist.evaluation.statistics import Estimate
-from voxtwist.vocabulary import SpeechVocabulary, Spoken
+from voxtwist.vocabulary import SpeechVocabulary, Spoken, split_turns
 
 SAMPLES = "samples.jsonl"
 SPEECH_SETTINGS = "settings.json"  # with which the model spoke: {"codec": …, "generate": …}
@@ -44,7 +44,8 @@ def evaluate_speech(
 
     Args:
         checkpoint: is read here even where `generation.server` answers: leaked mass needs logits.
-        train, held_out: SFT JSONL files with their tables of rows.
+        train, held_out: SFT JSONL files with their tables of rows; a held-out question that is
+            also in `train` is not asked.
         seed: of the draw of questions and of the generation.
 
     Returns:
@@ -52,7 +53,8 @@ def evaluate_speech(
         generating and decoding for one second of speech, measured once.
 
     Raises:
-        VoxtwistError: a missing file, a held-out question that was trained on, or see `Server`.
+        VoxtwistError: a missing file, no held-out question that was not trained on, or see
+            `Server`.
     """
     from voxtwist.inference.generate import generate
     from voxtwist.inference.legal_tokens import longest_speech
@@ -61,14 +63,15 @@ def evaluate_speech(
 
     tokenizer = load_tokenizer(checkpoint)
     vocabulary = SpeechVocabulary.from_tokenizer(tokenizer)
-    new = choose_questions(held_out, HELD_OUT, vocabulary, settings.samples, seed)
-    refuse_trained(((str(held_out), reference.question) for reference in new), train)
+    new = choose_questions(
+        held_out, HELD_OUT, vocabulary, settings.samples, seed, trained_hashes(train)
+    )
     references = [*new, *choose_questions(train, TAUGHT, vocabulary, settings.taught, seed)]
     model = load_model(checkpoint, device=best_device())
     server = generation.server
     speaks = Server.connect(server, checkpoint) if server else model
     started = time.perf_counter()
-    questions = [reference.question for reference in references]
+    questions = [split_turns(reference.question) for reference in references]
     answers = generate(speaks, tokenizer, questions, generation, codec.frame_rate_hz, seed)
     waveforms = decode_all(codec, [answer.codes for answer in answers])
     elapsed = time.perf_counter() - started

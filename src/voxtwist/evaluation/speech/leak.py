@@ -9,7 +9,7 @@ import torch
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from voxtwist.vocabulary import ChatFormat
+from voxtwist.vocabulary import ChatFormat, Conversation
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Leak:
 def measure_leak(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
-    questions: Sequence[str],
+    questions: Sequence[str | Conversation],
     texts: Sequence[str],
     batch_size: int,
 ) -> list[Leak]:

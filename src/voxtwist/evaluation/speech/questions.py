@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 
 from voxtwist.data.files import rows_path
 from voxtwist.data.index import TokenIndex
-from voxtwist.data.overlap import part_of
+from voxtwist.data.overlap import parts_of
 from voxtwist.errors import VoxtwistError
+from voxtwist.evaluation.held_out import is_trained
 from voxtwist.vocabulary import SpeechVocabulary
 
 HELD_OUT, TAUGHT = "heldout", "taught"
@@ -22,8 +23,7 @@ class Reference:
 
     Attributes:
         group: "heldout" or "taught".
-        part: part of the corpus, from the row's index ("numbers-00345" is of "numbers"); "all" in
-            data without parts.
+        part: part of the corpus, such as "numbers"; "all" in data without parts.
         index: the row's name in the data.
         codes: int64 (T,), the answer's speech.
     """
@@ -37,23 +37,39 @@ class Reference:
 
 
 def choose_questions(
-    split: Path, group: str, vocabulary: SpeechVocabulary, count: int, seed: int
+    split: Path,
+    group: str,
+    vocabulary: SpeechVocabulary,
+    count: int,
+    seed: int,
+    trained: np.ndarray | None = None,
 ) -> list[Reference]:
     """`count` rows of each part of a split (all, where a part has fewer), by a seeded draw.
 
     Args:
         split: SFT JSONL with its table of rows beside it.
+        trained: hashes of questions that are not to be asked, see `trained_hashes`.
 
     Raises:
-        VoxtwistError: the split or its table of rows is missing.
+        VoxtwistError: the split or its table of rows is missing, or no row may be asked.
     """
     table = rows_path(split)
     if not table.exists():
         raise VoxtwistError(f"{table} is missing: run convert and split again")
-    rows = pq.read_table(table, columns=["index", "question", "answer"]).to_pylist()
+    columns = pq.ParquetFile(table).read(["index", "question", "answer", "part"])
+    rows = columns.to_pylist()
+    asked = np.ones(len(rows), dtype=bool)
+    if trained is not None:
+        asked = ~is_trained((row["question"] for row in rows), trained)
+    if not asked.any():
+        raise VoxtwistError(
+            f"every question of {split} is also in the training split: split again with "
+            "data.group_by: [question]"
+        )
+    named = parts_of(columns)
     parts: dict[str, list[int]] = {}
-    for number, row in enumerate(rows):
-        parts.setdefault(part_of(row["index"]), []).append(number)
+    for number in np.flatnonzero(asked).tolist():
+        parts.setdefault(named[number], []).append(number)
     samples = TokenIndex.open(split)
     chosen = []
     for part, numbers in sorted(parts.items()):

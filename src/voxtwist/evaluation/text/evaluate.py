@@ -9,14 +9,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from voxtwist.errors import VoxtwistError
-from voxtwist.evaluation.held_out import refuse_trained
+from voxtwist.evaluation.held_out import trained_hashes
 from voxtwist.evaluation.text.table import Row, write_letters, write_questions
 from voxtwist.files import write_json
 
 if TYPE_CHECKING:
     from voxtwist.evaluation.text.served import ServedLM
     from voxtwist.evaluation.text.suites import Suite
+    from voxtwist.evaluation.text.trained import Trained
     from voxtwist.evaluation.text.unitlm import UnitLM
 
 DETAILS = "details.json"
@@ -29,13 +32,14 @@ class TextResults:
     """Results of one checkpoint.
 
     Attributes:
-        metrics: by lm-eval's names, "trivia/acc" and "trivia/acc_stderr"; "…/n" questions; and
+        metrics: by lm-eval's names, "trivia/acc" and "trivia/acc_stderr"; "…/n" questions;
+            "…/trained", how many were left out because they are in the training split; and
             "…/leaked_mass", the mean probability of speech tokens where text answers are scored
             or generated.
         questions: one row per question and answer filter, see `text_table`.
         details: what must be the same for two results to be comparable: versions of the software,
             the checkpoint's chat template and prefix, and of every suite its tasks as lm-eval
-            describes them, their versions, a whole prompt, and the seeds.
+            describes them, their versions, a whole prompt, the seeds, and the questions left out.
     """
 
     metrics: dict[str, float]
@@ -67,16 +71,17 @@ def evaluate_text(
         suites: "trivia", "mmlu_redux_letters", or names of lm-eval's tasks and groups.
         limit: questions per task; None takes all.
         datasets: see `load_suites`.
-        train: the training split, in which no question of any suite may be; None where the model
-            was trained elsewhere.
+        train: the training split: questions that are in it are left out; None where the model was
+            trained elsewhere.
         tokenizer: where the checkpoint has none of its own; see `UnitLM`.
         mask_speech: see `UnitLM`.
         server: answers in place of a model loaded here, see `ServedLM`; leaked mass is then not
             measured.
 
     Raises:
-        VoxtwistError: no checkpoint there, an unknown suite or one without its data, a question
-            that was trained on, or a server that does not serve the checkpoint or is to mask.
+        VoxtwistError: no checkpoint there, an unknown suite or one without its data, a task of
+            which every question was trained on, or a server that does not serve the checkpoint or
+            is to mask.
     """
     from voxtwist.device import best_device
 
@@ -84,14 +89,14 @@ def evaluate_text(
         raise VoxtwistError(f"{checkpoint} holds no checkpoint: config.json is missing")
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     from voxtwist.evaluation.text.suites import load_suites
+    from voxtwist.evaluation.text.trained import find_trained
     from voxtwist.evaluation.text.unitlm import UnitLM
 
     if server and mask_speech:
         raise VoxtwistError("a server's tokens cannot be masked: evaluate without mask_speech")
     loaded = load_suites(suites, datasets)
-    if train:
-        for suite in loaded:
-            refuse_trained(suite.questions(), train)
+    hashes = trained_hashes(train) if train else np.array([], dtype=np.uint64)
+    left_out = {suite.name: find_trained(suite, hashes) for suite in loaded}
     model: UnitLM | ServedLM
     if server:
         model = _served(server, checkpoint, batch_size)
@@ -116,8 +121,10 @@ def evaluate_text(
     for suite in loaded:
         if isinstance(model, UnitLM):
             model.reset_leaked_mass()
-        results = _run(model, suite, limit)
+        trained = left_out[suite.name]
+        results = _run(model, suite, trained, limit)
         metrics |= _flat(results)
+        metrics[f"{suite.name}/trained"] = float(trained.count)
         if isinstance(model, UnitLM) and model.vocabulary:
             metrics[f"{suite.name}/leaked_mass"] = model.leaked_mass
         groups = suite.groups
@@ -131,6 +138,7 @@ def evaluate_text(
             "asked_as_chat": suite.chat,
             "answer_prefix": model.answer_prefix,
             "first_prompt": rows[0]["prompt"],
+            "left_out": trained.as_dict()["which"],
         }
     return TextResults(metrics, questions, details)
 
@@ -149,16 +157,19 @@ def _served(url: str, checkpoint: Path, batch_size: int) -> "ServedLM":
     return ServedLM(Server.connect(url, checkpoint), checkpoint, batch_size)
 
 
-def _run(model: "UnitLM | ServedLM", suite: "Suite", limit: int | None) -> Any:
+def _run(model: "UnitLM | ServedLM", suite: "Suite", trained: "Trained", limit: int | None) -> Any:
     from lm_eval import simple_evaluate
     from lm_eval.tasks import TaskManager
+
+    from voxtwist.evaluation.text.trained import what_to_ask
 
     model.answer_prefix = model.text_prefix() if suite.letters else ""
     return simple_evaluate(
         model,
         tasks=suite.top,
         task_manager=TaskManager(include_defaults=False),  # the tasks are loaded already
-        limit=limit,
+        limit=None if trained.count else limit,
+        samples=what_to_ask(suite, trained, limit) if trained.count else None,
         apply_chat_template=suite.chat,
     )
 

@@ -7,6 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from voxtwist.credentials import masked
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -26,6 +28,10 @@ class Finding:
     wrong: bool = True
     mend: Callable[[], str] | None = None
     done: str | None = None
+
+    def __post_init__(self) -> None:
+        for text in ("problem", "fix"):
+            object.__setattr__(self, text, masked(getattr(self, text)))
 
     def mended(self) -> "Finding":
         """This finding after `mend`, if it has one."""

@@ -8,7 +8,7 @@ from mlflow.entities import Run
 
 from voxtwist.errors import VoxtwistError
 from voxtwist.tracking.doctor.finding import Finding
-from voxtwist.vcs import read_lock
+from voxtwist.vcs import stale_stages
 
 STARTS = ("checkpoints/twist", "checkpoints/base")
 # Disk that one training needs, in float32 checkpoints. In the project: the best and the last
@@ -23,7 +23,7 @@ def lock(root: Path) -> Iterator[Finding]:
         yield Finding("lock", "there is no dvc.lock yet", "`make repro` makes it", wrong=False)
         return
     try:
-        waiting = read_lock(root).stale
+        waiting = stale_stages(root)
     except VoxtwistError as error:
         yield Finding("lock", str(error), "see `dvc status`")
         return
