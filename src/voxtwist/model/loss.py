@@ -49,9 +49,9 @@ def speech_and_text_loss(
             -100 is left out, and so is the first label of each packed sample, which must be -100.
         head: the output table.
         first_speech_label: labels at and above it are speech: the codes and `</speech>`.
-        restrict_speech: share of the speech positions, in [0, 1], whose softmax is over the new rows
-            only: cheap, but nothing keeps the text rows' logits down there. The others, evenly
-            spread, have the whole softmax and keep them down; at 1 none do.
+        restrict_speech: share of the speech positions, in [0, 1], whose softmax is over the new
+            rows only. That is cheap, but nothing keeps the text rows' logits down there. The
+            others, evenly spread, have the whole softmax and keep them down.
         speech_weight: of a speech token in the loss; a text token weighs 1.
 
     Returns:
