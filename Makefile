@@ -51,6 +51,7 @@ $(INSTALLED):
 repro: setup ## Run the pipeline, show the results (PRESET=NAME: lay presets/NAME.yaml over params.yaml; RAW=FOLDER of shards; TRACKING=http://...: an MLflow server)
 	@$(if $(RAW),$(if $(PRESET),,$(error RAW needs PRESET=slam-omni or another)))
 	@$(if $(PRESET),python -m voxtwist preset $(PRESET) $(if $(RAW),--raw '$(RAW)'))
+	@python -m voxtwist check
 	@dvc repro
 	@python -m voxtwist summary
 

@@ -28,6 +28,8 @@ def load(tmp_path, old, new):
         ("format: v1.1", "format: v2", "data.format is 'v2'.*'v1' or 'v1.1'"),
         ("freeze: ", "freeze: some  # ", "train.freeze is 'some'"),
         ("suites: [trivia]", "suites: []", "at least one suite"),
+        ("max_grad_norm: 1.0", "max_grad_norm: .inf", "train.max_grad_norm is inf: .* finite"),
+        ("  model: voxtwist", "  model: me/voxtwist", "tracking.model is 'me/voxtwist'"),
         ("restrict_speech: 0.9", "restrict_speech: 1.5", r"train.restrict_speech is 1\.5"),
     ],
 )  # fmt: skip
@@ -40,7 +42,24 @@ def test_a_missing_or_broken_file_is_one_clear_error(tmp_path):
     with pytest.raises(VoxtwistError, match="is missing: run from the root"):
         params.load(tmp_path / "params.yaml")
     (tmp_path / "params.yaml").write_text("a: [")
-    with pytest.raises(VoxtwistError, match="not valid YAML"):
+    with pytest.raises(VoxtwistError, match=r"params.yaml is not valid YAML: .* line 1") as caught:
+        params.load(tmp_path / "params.yaml")
+    assert "\n" not in str(caught.value)
+    (tmp_path / "params.yaml").write_bytes(b"seed: 1\n# caf\xe9\n")
+    with pytest.raises(VoxtwistError, match=r"params.yaml: line 2 is not UTF-8"):
+        params.load(tmp_path / "params.yaml")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_settings(tmp_path):
+    file = tmp_path / "params.yaml"
+    file.write_bytes(b"\xef\xbb\xbf" + TEXT.encode())
+    assert params.load(file) == params.load(ROOT / "params.yaml")
+
+
+def test_speech_that_never_ends_is_refused(tmp_path):
+    whole = TEXT.replace("restrict_speech: 0.9", "restrict_speech: 1.0")
+    (tmp_path / "params.yaml").write_text(whole.replace("format: v1.1", "format: v1"))
+    with pytest.raises(VoxtwistError, match=r"restrict_speech is 1, which needs data.format v1\.1"):
         params.load(tmp_path / "params.yaml")
 
 

@@ -7,6 +7,7 @@ import yaml
 from voxtwist import params
 from voxtwist.errors import VoxtwistError
 from voxtwist.preset import apply_preset
+from voxtwist.tracking.runs import flatten
 
 ROOT = Path(__file__).parent.parent
 PRESETS = sorted(path.stem for path in (ROOT / "presets").glob("*.yaml"))
@@ -16,6 +17,7 @@ PRESETS = sorted(path.stem for path in (ROOT / "presets").glob("*.yaml"))
 def project(tmp_path: Path) -> Path:
     shutil.copy(ROOT / "params.yaml", tmp_path)
     (tmp_path / "presets").mkdir()
+    shutil.copy(ROOT / "presets/embedded.yaml", tmp_path / "presets")
     return tmp_path
 
 
@@ -67,7 +69,7 @@ def test_a_wrong_preset_is_refused_and_leaves_params_alone(project, text, messag
 
 def test_an_unknown_preset_is_answered_with_the_known_ones(project: Path):
     (project / "presets/debug.yaml").touch()
-    with pytest.raises(VoxtwistError, match=r"no preset 'nope': .*presets holds debug"):
+    with pytest.raises(VoxtwistError, match=r"no preset 'nope': .*presets holds debug, embedded"):
         apply_preset("nope", project / "params.yaml", project / "presets")
 
 
@@ -90,14 +92,30 @@ def test_the_data_may_lie_elsewhere(project: Path):
     assert not apply_preset("slam-omni", file, ROOT / "presets", raw="/elsewhere")
 
 
-def test_slam_omni_lists_every_setting_but_those_of_the_embedded_corpus():
-    everything = yaml.safe_load((ROOT / "presets/embedded.yaml").read_text())
-    preset = yaml.safe_load((ROOT / "presets/slam-omni.yaml").read_text())
-    del everything["corpus"]
-    assert preset.keys() == everything.keys()
-    for section, values in everything.items():
-        if isinstance(values, dict):
-            assert preset[section].keys() == values.keys(), section
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_the_same_whatever_the_file_held_before(project: Path, name: str):
+    file = project / "params.yaml"
+    apply_preset(name, file, ROOT / "presets")
+    once = params.load(file)
+    for before in PRESETS:
+        apply_preset(before, file, ROOT / "presets")
+        apply_preset(name, file, ROOT / "presets")
+        assert params.load(file) == once
+
+
+def test_the_default_lists_every_setting_and_the_others_what_differs(project: Path):
+    def flat(name: str) -> dict:
+        return flatten(yaml.safe_load((ROOT / f"presets/{name}.yaml").read_text()))
+
+    default = flat("embedded")
+    assert default.keys() == flatten(yaml.safe_load((ROOT / "params.yaml").read_text())).keys()
+    for name in set(PRESETS) - {"embedded"}:
+        assert not [key for key, value in flat(name).items() if default.get(key, "") == value]
+
+
+def test_what_a_preset_extends_must_be_there(project: Path):
+    with pytest.raises(VoxtwistError, match=r"mine.yaml: extends names 'nothing', which"):
+        lay(project, "extends: nothing")
 
 
 def test_slam_omni_is_the_original_experiment(project: Path):

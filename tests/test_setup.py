@@ -64,7 +64,7 @@ def test_setup_installs_once_and_again_when_requirements_change(project: Path):
     assert installs(project) == everything * 2
 
 
-def test_repro_lays_the_preset_then_runs_the_pipeline_then_shows_the_results(project: Path):
+def test_repro_lays_the_preset_checks_the_settings_runs_the_pipeline_and_shows_the_results(project: Path):
     dvc = project / ".venv/bin/dvc"
     dvc.parent.mkdir(parents=True)
     dvc.write_text(f'#!/bin/sh\necho dvc "$@" >> {project / "log"}\n')
@@ -73,8 +73,9 @@ def test_repro_lays_the_preset_then_runs_the_pipeline_then_shows_the_results(pro
     done = make(project, "repro", "PRESET=slam-omni", "RAW=/some/folder")
     assert done.returncode == 0, done.stderr
     calls = (project / "log").read_text().splitlines()
-    assert calls[-3:] == [
+    assert calls[-4:] == [
         "-m voxtwist preset slam-omni --raw /some/folder",
+        "-m voxtwist check",
         "dvc repro",
         "-m voxtwist summary",
     ]

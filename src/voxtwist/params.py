@@ -16,12 +16,15 @@ from pydantic import (
 )
 
 from voxtwist.errors import VoxtwistError
+from voxtwist.files import read_text
 
 CodecName = Literal["phones", "cosyvoice"]
 Format = Literal["v1", "v1.1"]
 Column = Literal["question", "answer"]
 Alias = Literal["champion", "challenger"]
 
+# `models:/NAME@ALIAS` and MLflow's filters must be able to hold it.
+ModelName = Annotated[str, Field(pattern=r"^\w[\w .-]*$", max_length=200)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 
@@ -29,7 +32,7 @@ NonNegative = Annotated[float, Field(ge=0)]
 class Settings(BaseModel):
     """A section of params.yaml: unknown names are refused, values never change after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Corpus(Settings):
@@ -179,8 +182,8 @@ class Sweep(Settings):
 
 
 class Tracking(Settings):
-    experiment: str
-    model: str
+    experiment: Annotated[str, Field(min_length=1, max_length=200)]
+    model: ModelName
 
 
 class Promotion(Settings):
@@ -255,11 +258,11 @@ def load(path: Path = Path("params.yaml")) -> Params:
             out of range; the message names each setting, its value and what is allowed.
     """
     try:
-        values: Any = yaml.safe_load(path.read_text())
+        values: Any = yaml.safe_load(read_text(path))
     except FileNotFoundError:
         raise VoxtwistError(f"{path} is missing: run from the root of the project") from None
     except yaml.YAMLError as error:
-        raise VoxtwistError(f"{path} is not valid YAML: {error}") from None
+        raise VoxtwistError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise VoxtwistError(f"{path} holds no settings: it must be a YAML mapping")
     return check(values, path)

@@ -1,4 +1,7 @@
-"""Presets: small YAML files laid over params.yaml, whose comments and layout stay."""
+"""Presets: small YAML files that list what differs from the default, `presets/embedded.yaml`.
+
+They are written into params.yaml, whose comments and layout stay.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -10,12 +13,18 @@ from ruamel.yaml.representer import RoundTripRepresenter, ScalarNode
 
 from voxtwist import params
 from voxtwist.errors import VoxtwistError
+from voxtwist.files import read_text
+
+DEFAULT = "embedded"  # the preset that lists every setting
 
 
 def apply_preset(
     name: str, params_file: Path, folder: Path, raw: str | None = None
 ) -> dict[str, tuple[Any, Any]]:
-    """Lay `folder`/`name`.yaml over `params_file` and set `preset` to its name.
+    """Make `params_file` hold the default settings with `folder`/`name`.yaml laid over them.
+
+    So a preset is the same whatever the file held before. A preset may name another one in
+    `extends`, which then stands in the default's place.
 
     Args:
         raw: `data.raw` instead of the preset's: the data lie elsewhere on every machine.
@@ -31,11 +40,29 @@ def apply_preset(
     if not file.exists():
         known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
         raise VoxtwistError(f"there is no preset {name!r}: {folder} holds {known or 'none'}")
-    values = _read(file)
+    values = _with_what_it_extends(file)
     values["preset"] = name
     if raw is not None:
         values.setdefault("data", {})["raw"] = raw
     return _lay(values, file, params_file)
+
+
+def _with_what_it_extends(file: Path) -> CommentedMap:
+    values = _read(file)
+    below = values.pop("extends", DEFAULT)
+    if file.stem == DEFAULT:
+        return values
+    if not (file.parent / f"{below}.yaml").exists():
+        raise VoxtwistError(f"{file}: extends names {below!r}, which {file.parent} does not hold")
+    return _merged(_with_what_it_extends(file.parent / f"{below}.yaml"), values)
+
+
+def _merged(below: CommentedMap, above: CommentedMap) -> CommentedMap:
+    """`above` over `below`, section by section."""
+    for key, value in above.items():
+        both = isinstance(value, CommentedMap) and isinstance(below.get(key), CommentedMap)
+        below[key] = _merged(below[key], value) if both else value
+    return below
 
 
 def apply_overlay(file: Path, params_file: Path) -> dict[str, tuple[Any, Any]]:
@@ -83,11 +110,12 @@ def _write_valid(settings: CommentedMap, params_file: Path, preset: Path) -> Non
 
 def _read(file: Path) -> CommentedMap:
     try:
-        values = editable_yaml().load(file.read_text())
+        values = editable_yaml().load(read_text(file))
     except FileNotFoundError:
         raise VoxtwistError(f"{file} is missing: run from the root of the project") from None
     except YAMLError as error:
-        raise VoxtwistError(f"{file} is not valid YAML: {error}") from None
+        reason = " ".join(str(error).split())
+        raise VoxtwistError(f"{file} is not valid YAML: {reason}") from None
     if values is None:
         return CommentedMap()
     if not isinstance(values, CommentedMap):

@@ -1,4 +1,4 @@
-"""Panel Operate: `voxtwist doctor`, `summary` and `ui`."""
+"""Panel Operate: `voxtwist check`, `doctor`, `summary` and `ui`."""
 
 import json
 import os
@@ -16,8 +16,13 @@ PANEL = "Operate"
 
 
 def register(app: typer.Typer) -> None:
-    for command in (doctor, summary, ui):
+    for command in (check, doctor, summary, ui):
         app.command(rich_help_panel=PANEL)(command)
+
+
+def check() -> None:
+    """Check the settings in params.yaml; exit code 1 if one is wrong. Runs nothing."""
+    params.load(PARAMS)
 
 
 def doctor(

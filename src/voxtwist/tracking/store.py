@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def open_store(root: Path, experiment: str) -> Store:
         with FileLock(scratch / "mlflow.lock"):
             client = MlflowClient(tracking_uri=uri)
             found = client.get_experiment_by_name(experiment) or _create(
-                client, experiment, home(root) / "mlruns" / experiment
+                client, experiment, home(root) / "mlruns" / re.sub(r"[^\w.-]", "_", experiment)
             )
     except MlflowException as error:
         reason = str(error).splitlines()[0]
