@@ -16,12 +16,13 @@ ROOMS = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)  # top to bottom
 # and names of files.
 HARMLESS = ("tracking/", "stages/model_run.py", "stages/script.py", "data/files.py")
 # What a stage imports and does not run. `convert` imports a type. `twist` reads the codec's files,
-# which are a dependency. `train` asks `model/twist.py` only for a probability. `report` shows what
-# others measured.
+# which are a dependency. `train` asks `model/twist.py` only for a probability. `report` and
+# `summary` show what others measured.
 UNREAD = {
     "convert": ("codec/base.py",),
     "twist": ("codec/",),
     "train": ("codec/",),
+    "summary": ("codec/", "data/", "evaluation/", "vocabulary/"),
     "report": ("codec/", "data/", "evaluation/", "inference/", "model/", "vocabulary/"),
 }
 
