@@ -1,6 +1,7 @@
 """Shared fixtures: the real tokenizers, offline."""
 
 import os
+import subprocess
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -79,6 +80,23 @@ def tiny_twist(tiny_base: Path) -> Path:
     settings = params.Twist(init="mean+std", noise=1.0, pad_to_multiple_of=128)
     twist_checkpoint(tiny_base, folder, codec, "v1.1", settings, seed=0)
     return folder
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A git repository with one committed file."""
+    root = tmp_path / "project"
+    root.mkdir()
+    (root / "model.py").write_text("layers = 2\n")
+    for command in (
+        ["init", "-q"],
+        ["config", "user.email", "a@example.org"],
+        ["config", "user.name", "a"],
+        ["add", "."],
+        ["commit", "-qm", "first"],
+    ):
+        subprocess.run(["git", *command], cwd=root, check=True)
+    return root
 
 
 def unchanged(tokenizer: PreTrainedTokenizerFast) -> Iterator[PreTrainedTokenizerFast]:

@@ -17,14 +17,13 @@ ROOMS = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)  # top to bottom
 HARMLESS = ("tracking/", "stages/model_run.py", "stages/script.py", "data/files.py")
 # What a stage imports and does not run. `convert` imports a type. `split` asks benchmarks for their
 # questions only. `twist` reads the codec's files, which are a dependency. `train` asks
-# `model/twist.py` only for a probability. `report` and `summary` show what others
-# measured.
+# `model/twist.py` only for a probability. `report` and `summary` show what others measured.
 UNREAD = {
     "convert": ("codec/base.py",),
     "split": ("evaluation/statistics.py", "evaluation/text/table.py"),
     "twist": ("codec/",),
     "train": ("codec/",),
-    "summary": ("data/", "evaluation/", "vocabulary/"),
+    "summary": ("codec/", "data/", "evaluation/", "vocabulary/"),
     "report": ("codec/", "data/", "evaluation/", "inference/", "model/", "vocabulary/"),
 }
 

@@ -58,9 +58,9 @@ def test_outputs_come_back_and_the_run_cache_still_works(repository: Path):
     for value, says in (("typo", "train is typo"), ("crash", "KeyError"), ("stopped", "with 75")):
         done = train(value)
         assert done.returncode
-        assert says in done.stderr
+        assert says in done.stderr, done.stderr
         for made in ("checkpoints/weights", "train.json"):
-            assert (repository / made).read_text() == "good"
+            assert (repository / made).read_text() == "good", done.stdout + done.stderr
 
     assert "didn't change" in train("good").stdout
     assert train("better").returncode == 0

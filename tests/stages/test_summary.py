@@ -52,7 +52,7 @@ def shown(folder: Path, metrics: dict) -> list[list[str]]:
 
 
 def test_the_table_says_what_was_gained_and_what_was_lost(tmp_path: Path):
-    assert shown(tmp_path, METRICS)[1:-1] == [
+    assert shown(tmp_path, METRICS)[1:-2] == [
         ["samples", "2,000 (10 rejected)"],
         ["hours of speech", "1.43"],
         ["training / held-out samples", "1,700 / 300"],
@@ -67,7 +67,14 @@ def test_the_table_says_what_was_gained_and_what_was_lost(tmp_path: Path):
 
 def test_stages_that_did_not_run_are_left_out(tmp_path: Path):
     lines = shown(tmp_path, {"split": METRICS["split"]})
-    assert len(lines) == 3
+    assert len(lines) == 4
+
+
+def test_it_names_all_that_is_to_be_committed(tmp_path: Path):
+    *_, last = shown(tmp_path, {"split": METRICS["split"]})
+    assert last == [
+        "To keep the results: `git add params.yaml dvc.lock pipelines metrics && git commit -m ...`"
+    ]
 
 
 def test_without_metrics_it_says_what_to_run(tmp_path: Path):

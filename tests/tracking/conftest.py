@@ -1,5 +1,4 @@
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -30,20 +29,3 @@ def lineage() -> Lineage:
         experiment=None,
         md5={"train_split": "0" * 32},
     )
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    """A git repository with one committed file."""
-    root = tmp_path / "project"
-    root.mkdir()
-    (root / "model.py").write_text("layers = 2\n")
-    for command in (
-        ["init", "-q"],
-        ["config", "user.email", "a@example.org"],
-        ["config", "user.name", "a"],
-        ["add", "."],
-        ["commit", "-qm", "first"],
-    ):
-        subprocess.run(["git", *command], cwd=root, check=True)
-    return root

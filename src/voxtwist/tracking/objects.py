@@ -80,7 +80,8 @@ class Objects:
                 "with `dvc push`"
             )
         path.parent.mkdir(parents=True, exist_ok=True)
-        checkout(str(path), localfs, load(self._cache, info), self._cache, force=True)
+        # DVC tries links in the path's parent, which a relative path may not have.
+        checkout(str(path.absolute()), localfs, load(self._cache, info), self._cache, force=True)
 
     @property
     def _cache(self) -> HashFileDB:

@@ -57,7 +57,7 @@ def test_one_task_alone_has_both_extractions(scripted: Callable[[str], Path], re
     names = {name for name in metrics if "stderr" not in name}
     assert names == {
         f"mmlu_redux_anatomy_generative/{name}"
-        for name in ("exact_match/default", "exact_match/strict", "n", "leaked_mass")
+        for name in ("exact_match/default", "exact_match/strict", "n", "leaked_mass", "trained")
     }
 
 
