@@ -170,7 +170,7 @@ def test_a_person_types_reads_and_listens(browser, speaker, generation):
     play = """const [player, done] = [document.querySelector("audio"), arguments[0]];
       player.onended = () => done(player.duration); player.play().catch(e => done(String(e)));"""
     codes = speaker.answer([], "Hi?", generation(), 7, str, int).codes
-    assert browser.execute_async_script(play) == pytest.approx(len(codes) / 50, abs=0.05)
+    assert browser.execute_async_script(play) == pytest.approx(len(codes) / 25, abs=0.05)
     for width in (390, 1200):
         browser.set_window_size(width, 900)
         overflow = "return document.documentElement.scrollWidth - innerWidth"

@@ -49,7 +49,7 @@ def test_the_package_answers_with_text_codes_and_sound(promoted, tracking) -> No
     assert all(0 <= code < 32 for code in rows[0]["speech_tokens"])
     waveform, rate = soundfile.read(io.BytesIO(rows[0]["wav"]))
     assert rate == rows[0]["sample_rate"] == 24_000
-    assert len(waveform) / rate == pytest.approx(len(rows[0]["speech_tokens"]) / 50, abs=0.03)
+    assert len(waveform) / rate == pytest.approx(len(rows[0]["speech_tokens"]) / 25, abs=0.03)
     assert model.predict([{"question": QUESTION}])[0] == rows[0]
     assert model.metadata.get_input_schema().input_names() == ["question", "seed"]
     assert model.metadata.get_output_schema().input_names() == [
