@@ -39,7 +39,7 @@ def write_shards(folder: Path) -> None:
     for shard in range(3):
         numbers = range(shard * ROWS, (shard + 1) * ROWS)
         rows = {
-            "split_name": ["alpaca"] * ROWS,
+            "split_name": ["train"] * ROWS,
             "index": [f"alpaca-{number:06d}" for number in numbers],
             "round": pa.array([1] * ROWS, pa.int64()),
             "question": [f"<USER>: What comes after {number}?" for number in numbers],

@@ -35,7 +35,7 @@ def raw_rows():
         rng = np.random.default_rng(start)
         return [
             {
-                "split_name": "numbers",
+                "split_name": "train",
                 "index": f"numbers-{i:05d}",
                 "round": 1,
                 "question": f"<USER>: What is {i} plus {i}?",

@@ -82,27 +82,20 @@ def test_a_code_above_int64_costs_its_row_only(tmp_path, raw_rows):
 @pytest.mark.parametrize(
     ("column", "values", "parts"),
     [
-        ("split_name", ["qa v1", "../../rlhf", None], ["qa_v1", "rlhf", "all"]),
-        ("split_name", ["train", "", "é" * 500], ["all", "all", "é" * 60]),
-        ("part", ["a/b", "a:b", "x"], ["a_b", "a_b", "x"]),
-        ("index", ["wavs/LJ001-0001", "123e4567-e89b", "numbers-1"], ["numbers"] * 3),
+        ("part", ["qa v1", "../../rlhf", None], ["qa_v1", "rlhf", "numbers"]),
+        ("part", ["a/b", "", "é" * 500], ["a_b", "numbers", "é" * 60]),
+        ("index", ["wavs/LJ001-0001", "everyday_talk-1", None], ["all", "everyday_talk", "all"]),
+        ("index", ["dad123e4-0567-4e89-8b12-000000000000", "17", "a-b-1"], ["all"] * 3),
     ],
 )
 def test_parts_have_names_that_files_and_metrics_may_have(
     tmp_path, raw_rows, column, values, parts
 ):
-    """They never come from the index, which may be a path, or a name for each row."""
+    """A path or a UUID as index is no part: it names one row."""
     rows = [row | {column: value} for row, value in zip(raw_rows(3), values, strict=True)]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "shard.parquet")
     [batch] = read_batches(tmp_path / "shard.parquet")
     assert batch.part == parts
-
-
-def test_without_a_column_for_them_there_is_one_part(tmp_path, raw_rows):
-    table = pa.Table.from_pylist(raw_rows(2), RAW_SCHEMA).drop_columns(["split_name"])
-    pq.write_table(table, tmp_path / "shard.parquet")
-    [batch] = read_batches(tmp_path / "shard.parquet")
-    assert batch.part == ["all", "all"]
 
 
 def test_audio_is_never_read(tmp_path, raw_rows):

@@ -74,7 +74,7 @@ def converted(settings, raw_rows, write_shard, tmp_path):
     rows = raw_rows(40)
     for number, row in enumerate(rows):
         row["question"] = f"What IS {number % 10}" + "?" * (number // 10)
-    rows[0]["split_name"] = "everyday"
+    rows[0]["index"] = "everyday-1"
     write_shard(tmp_path / "raw.parquet", rows)
     convert(tmp_path / "raw.parquet", tmp_path / "all.jsonl", settings)
     return tmp_path / "all.jsonl"

@@ -55,7 +55,7 @@ def write_shard(
 ) -> None:
     """In SLAM-Omni's schema. The questions' audio is left empty: nobody reads it."""
     columns = {
-        "split_name": [index.rpartition("-")[0] for index, _, _ in rows],
+        "split_name": ["train"] * len(rows),
         "index": [index for index, _, _ in rows],
         "round": [1] * len(rows),
         "question": [question for _, question, _ in rows],

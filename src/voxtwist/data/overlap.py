@@ -11,13 +11,14 @@ import numpy as np
 import pyarrow as pa
 
 from voxtwist.data.groups import hash_texts
+from voxtwist.data.raw import part_name
 
 COLUMNS = ("question", "answer")
 
 
 @dataclass
 class PartOverlap:
-    """One part of a corpus, see `parts_of`."""
+    """One part of a corpus, see `part_name`."""
 
     train: int = 0
     eval: int = 0
@@ -34,7 +35,7 @@ class OverlapReport:
         self.parts: defaultdict[str, PartOverlap] = defaultdict(PartOverlap)
 
     def add(self, rows: pa.RecordBatch, is_eval: np.ndarray) -> None:
-        """Args: rows with `question`, `answer` and any `part`; is_eval: bool, as long."""
+        """Args: rows with `index`, `question`, `answer` and `part`; is_eval: bool, as long."""
         self.is_eval.append(is_eval)
         for name in COLUMNS:
             self.hashes[name].append(hash_texts(rows[name].to_pylist()))
@@ -74,5 +75,7 @@ class OverlapReport:
 
 
 def parts_of(rows: pa.RecordBatch | pa.Table) -> list[str]:
-    """Each row's part of the corpus; "all" in tables of rows from before parts had a column."""
-    return rows["part"].to_pylist() if "part" in rows.schema.names else ["all"] * len(rows)
+    """Each row's part of the corpus; tables of rows from before it had a column say it by index."""
+    if "part" in rows.schema.names:
+        return list(rows["part"].to_pylist())
+    return [part_name(None, index) for index in rows["index"].to_pylist()]

@@ -23,7 +23,8 @@ from voxtwist.vocabulary import strip_speaker
 
 SPEECH_COLUMN = "answer_cosyvoice_speech_token"
 COLUMNS = ("index", "question", "answer", SPEECH_COLUMN)
-PART_COLUMNS = ("part", "split_name")  # the first one that a shard has names its rows' parts
+PART_COLUMN = "part"  # of our own: SLAM-Omni's sets have none
+_PART_OF_INDEX = re.compile(r"([^\W\d]+)-\d+")  # "numbers-00012"; no path, no UUID
 _INT64 = np.iinfo(np.int64)
 _LONGEST_PART = 60  # characters
 
@@ -69,7 +70,7 @@ class RawBatch:
         first_row: row number of the first one in its shard.
         index, question, answer: text; None where null. A single `question` has no ``<USER>: ``
             before it, a history has all its marks, see `split_turns`.
-        part: of the corpus, see `part_name`; "all" where the shard has none of `PART_COLUMNS`.
+        part: of the corpus, see `part_name`; "all" for one that has none.
         undecodable: rows (of this batch) whose text is not UTF-8; their text is repaired for show.
         null_codes: rows (of this batch) whose list of codes is null.
         codes: int64, all rows' codes behind one another; a null code is -1, and one above int64
@@ -145,6 +146,8 @@ def open_shard(path: Path) -> pq.ParquetFile:
         SPEECH_COLUMN: ("a list of integers", is_integer_list),
     }
     schema = file.schema_arrow
+    if PART_COLUMN in schema.names:
+        checks[PART_COLUMN] = checks["index"]
     for name, (expected, accepts) in checks.items():
         if name not in schema.names:
             raise VoxtwistError(
@@ -171,9 +174,8 @@ def read_batches(path: Path, rows: int | None = None, batch_rows: int = 512) -> 
     first_row = 0
     try:
         with open_shard(path) as file:
-            names = file.schema_arrow.names
-            part = [name for name in PART_COLUMNS if names.count(name) == 1][:1]
-            columns = [*COLUMNS, *part]
+            named = PART_COLUMN in file.schema_arrow.names
+            columns = [*COLUMNS, PART_COLUMN] if named else list(COLUMNS)
             for batch in file.iter_batches(batch_rows, columns=columns, use_threads=False):
                 if left is not None:
                     batch = batch.slice(0, left)
@@ -208,8 +210,8 @@ def to_raw_batch(batch: pa.RecordBatch, first_row: int) -> RawBatch:
     index, question, answer = (
         decode_text(batch.column(name), undecodable) for name in ("index", "question", "answer")
     )
-    named = [name for name in PART_COLUMNS if name in batch.schema.names]
-    parts = decode_text(batch.column(named[0]), set()) if named else [None] * len(batch)
+    named = PART_COLUMN in batch.schema.names
+    parts = decode_text(batch.column(PART_COLUMN), undecodable) if named else [None] * len(batch)
     lists = batch.column(SPEECH_COLUMN)
     values = lists.flatten()
     if pa.types.is_uint64(values.type):
@@ -220,7 +222,7 @@ def to_raw_batch(batch: pa.RecordBatch, first_row: int) -> RawBatch:
         index=index,
         question=[text and strip_speaker(text) for text in question],
         answer=answer,
-        part=[part_name(text) for text in parts],
+        part=[part_name(*row) for row in zip(parts, index, strict=True)],
         undecodable=undecodable,
         null_codes=set(np.flatnonzero(lists.is_null().to_numpy(zero_copy_only=False)).tolist()),
         codes=values.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False),
@@ -228,11 +230,15 @@ def to_raw_batch(batch: pa.RecordBatch, first_row: int) -> RawBatch:
     )
 
 
-def part_name(text: str | None) -> str:
-    """A part's name that may stand in file and metric names; "all" for none, and for "train", which
-    published sets write into every row."""
-    name = re.sub(r"[^\w.-]+", "_", text or "").strip("._")[:_LONGEST_PART]
-    return "all" if name in ("", "train") else name
+def part_name(part: str | None, index: str | None) -> str:
+    """The row's part of the corpus, as file and metric names may have it.
+
+    What the column `part` says, or else the word of an index such as "numbers-00012", or else
+    "all". Any other index, a path or a UUID, names a row and no part.
+    """
+    found = _PART_OF_INDEX.fullmatch(index or "")
+    name = part or (found[1] if found else "")
+    return re.sub(r"[^\w.-]+", "_", name).strip("._")[:_LONGEST_PART] or "all"
 
 
 def decode_text(column: pa.Array, undecodable: set[int]) -> list[str | None]:

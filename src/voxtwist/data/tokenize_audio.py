@@ -153,7 +153,7 @@ def encode_recording(recording: Recording, codec: SpeechCodec) -> dict[str, Any]
     if not len(codes):
         raise UnusableRecordingError(UNREADABLE, f"{recording.audio} is too short for one code")
     return {
-        "split_name": "own",
+        "split_name": "train",
         "index": recording.index,
         "round": 1,
         "question": recording.question,

@@ -144,7 +144,7 @@ def _write_data(folder: Path) -> None:
     for shard in range(SHARDS):
         rows = [
             {
-                "split_name": "numbers",
+                "split_name": "train",
                 "index": f"numbers-{i:05d}",
                 "round": 1,
                 "question": f"What is {i} plus {i}?",
