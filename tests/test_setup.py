@@ -64,7 +64,7 @@ def test_setup_installs_once_and_again_when_requirements_change(project: Path):
     assert installs(project) == everything * 2
 
 
-def test_repro_lays_the_preset_checks_the_settings_runs_the_pipeline_and_shows_the_results(project: Path):
+def test_repro_lays_the_preset_checks_it_runs_the_pipeline_and_shows_the_results(project: Path):
     dvc = project / ".venv/bin/dvc"
     dvc.parent.mkdir(parents=True)
     dvc.write_text(f'#!/bin/sh\necho dvc "$@" >> {project / "log"}\n')

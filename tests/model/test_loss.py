@@ -85,10 +85,10 @@ def test_restricted_speech_is_a_softmax_over_the_new_rows(case, restricted):
     text = torch.nonzero((targets != -100) & (targets < FIRST_SPEECH)).squeeze(1)
     full = cross_entropy(logits[text], targets[text], reduction="sum")
     expected = cross_entropy(logits[speech, TEXT:], targets[speech] - TEXT, reduction="none")
-    if restricted < 1:  # every second has the whole softmax
-        expected[1::2] = cross_entropy(
-            logits[speech[1::2]], targets[speech[1::2]], reduction="none"
-        )
+    whole = loss._drawn(targets, targets >= FIRST_SPEECH, 1 - restricted)[speech]
+    assert whole.any() == (restricted < 1)
+    assert not whole.all()
+    expected[whole] = cross_entropy(logits[speech[whole]], targets[speech[whole]], reduction="none")
     expected = expected.sum()
     (full + 3 * expected).backward()
     assert weighted.item() == pytest.approx((full + 3 * expected).item(), rel=1e-12)
@@ -97,6 +97,19 @@ def test_restricted_speech_is_a_softmax_over_the_new_rows(case, restricted):
     assert tallies["text"].nll.item() == free["text"].nll.item()
     torch.testing.assert_close(ours[0], hidden.grad)
     torch.testing.assert_close(ours[1], weight.grad)
+
+
+def test_the_share_that_has_the_whole_softmax_depends_on_the_sample_alone():
+    targets = torch.randint(100, 600, (5000,), generator=torch.Generator().manual_seed(0))
+    targets[::50] = -100  # samples of 49 codes
+    drawn = loss._drawn(targets, targets >= 100, 0.1)
+    assert not drawn[targets == -100].any()
+    assert drawn.float().mean().item() == pytest.approx(0.1, abs=0.02)
+    alone = loss._drawn(targets[2000:2050], targets[2000:2050] >= 100, 0.1)
+    assert torch.equal(alone, drawn[2000:2050])
+    assert drawn[targets >= 100].view(100, 49).any(0).float().mean() > 0.9  # places in an answer
+    assert loss._drawn(targets, targets >= 100, 1.0).sum() == (targets >= 100).sum()
+    assert not loss._drawn(targets, targets >= 100, 0.0).any()
 
 
 @pytest.mark.parametrize("restricted", [0.0, 0.5, 1.0])

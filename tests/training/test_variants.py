@@ -156,7 +156,7 @@ def test_a_kill_behind_a_better_checkpoint_leaves_the_one_that_the_state_names(
             if step == 4:
                 raise KeyboardInterrupt
 
-    settings = {"max_steps": 4, "save_steps": 2, "eval_steps": 1}
+    settings = {"max_steps": 4, "save_steps": 2, "eval_steps": 1, "learning_rate": 1e-4}
     with pytest.raises(KeyboardInterrupt):
         trained(tiny_twist, splits, tmp_path, KilledAtStep4(), **settings)
     states = StateFolder(tmp_path / "states", "key")

@@ -51,7 +51,7 @@ def speech_and_text_loss(
         first_speech_label: labels at and above it are speech: the codes and `</speech>`.
         restrict_speech: share of the speech positions, in [0, 1], whose softmax is over the new
             rows only. That is cheap, but nothing keeps the text rows' logits down there. The
-            others, evenly spread, have the whole softmax and keep them down.
+            others have the whole softmax and keep them down.
         speech_weight: of a speech token in the loss; a text token weighs 1.
 
     Returns:
@@ -62,7 +62,7 @@ def speech_and_text_loss(
     supervised = targets != -100
     is_speech = supervised & (targets >= first_speech_label)
     speech = torch.nonzero(is_speech).squeeze(1)
-    whole = _evenly_spread(1 - restrict_speech, speech)
+    whole = _drawn(targets, is_speech, 1 - restrict_speech)[speech]
     kinds = [
         # rows, weight, over the new rows only
         (torch.nonzero(supervised & ~is_speech).squeeze(1), 1.0, False),
@@ -75,9 +75,12 @@ def speech_and_text_loss(
     return loss, {"text": Tally(*text), "speech": Tally(*(spoken + spoken_restricted))}
 
 
-def _evenly_spread(share: float, rows: Tensor) -> Tensor:
-    """True (N,) for a `share` of N rows: no draw, so an interrupted training repeats nothing."""
-    return (share * torch.arange(len(rows) + 1, device=rows.device)).floor().diff() > 0
+def _drawn(targets: Tensor, is_speech: Tensor, share: float) -> Tensor:
+    """Bool (N,): about a `share` of the speech positions, by a hash of the target and its place in
+    the answer, so that neither a batch nor a resumed training draws others."""
+    places = torch.arange(len(targets), device=targets.device)
+    before = torch.where(is_speech, -1, places).cummax(0).values  # the last label that is no speech
+    return is_speech & (((places - before) * 7919 + targets * 104_729) % 1009 < share * 1009)
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
