@@ -16,9 +16,9 @@ ROOMS = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)  # top to bottom
 # and names of files.
 HARMLESS = ("tracking/", "stages/model_run.py", "stages/script.py", "data/files.py")
 # What a stage imports and does not run. `convert` and `split` import types of the codec's. `split`
-# reads questions, of benchmarks too, and no ids. `twist` reads the codec's files, which are a dependency.
-# `train` asks `model/twist.py` only for a probability. `report` and `summary` show what others
-# measured.
+# reads questions, of benchmarks too, and no ids. `twist` reads the codec's files, which are a
+# dependency. `train` asks `model/twist.py` only for a probability. `report` and `summary` show
+# what others measured.
 UNREAD = {
     "convert": ("codec/base.py",),
     "split": ("codec/", "vocabulary/", "evaluation/statistics.py", "evaluation/text/table.py"),
