@@ -169,7 +169,9 @@ def test_a_head_beside_a_tied_embedding_is_kept_where_it_differs(base, tmp_path,
 
 
 def twisted_model(base, tmp_path, init="mean+std"):
-    codec = Codec(name="kmeans", n_codes=50, path="unused", speaker=None, prompt_audio=None)
+    codec = Codec(
+        name="phones", n_codes=50, frame_rate_hz=25, path="unused", speaker=None, prompt_audio=None
+    )
     settings = Twist(init=init, noise=0.1, pad_to_multiple_of=128)
     twist.twist_checkpoint(base, tmp_path / "twist", codec, "v1.1", settings, seed=1)
     return AutoModelForCausalLM.from_pretrained(tmp_path / "twist")
