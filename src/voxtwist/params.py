@@ -29,7 +29,7 @@ NonNegative = Annotated[float, Field(ge=0)]
 class Settings(BaseModel):
     """A section of params.yaml: unknown names are refused, values never change after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Corpus(Settings):
