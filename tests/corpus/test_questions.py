@@ -59,6 +59,8 @@ def test_everyday_leaves_the_benchmark_out_and_is_clean():
 
 def test_talk_is_different_repeats_with_its_seed_and_says_what_the_question_holds():
     pairs = talk(2600, 42)
+    assert any(" on the " in answer for _, answer in pairs)  # YAML's `on` is true
+    assert not any("True" in answer for _, answer in pairs)
     assert pairs == talk(2600, 42) != talk(2600, 43)
     assert len({answer for _, answer in pairs}) == 2600
     counts = Counter(word for _, answer in pairs for word in normalise(answer).split())

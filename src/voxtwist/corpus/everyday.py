@@ -42,7 +42,8 @@ def conversations(topics: list[str] | None = None) -> list[tuple[str, str]]:
         file = folder / f"{name}.yml"
         if not file.exists():
             raise VoxtwistError(f"chatterbot-corpus has no topic {name!r}")
-        talks = yaml.safe_load(file.read_text(encoding="utf-8"))["conversations"]
+        # All of it is text: "Yes" is an answer, and no boolean.
+        talks = yaml.load(file.read_text(encoding="utf-8"), yaml.BaseLoader)["conversations"]
         pairs += [(_one_line(turns[0]), _one_line(turns[1])) for turns in talks if len(turns) > 1]
     return pairs
 
