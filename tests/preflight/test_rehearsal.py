@@ -23,7 +23,8 @@ ROOT = Path(__file__).parents[2]
 def clone(tmp_path, overlay, stand_ins) -> Path:
     folder = tmp_path / "clone"
     subprocess.run(["git", "clone", "-q", str(ROOT), str(folder)], check=True)
-    (folder / "presets/rehearsal.yaml").write_text(yaml.safe_dump(overlay))
+    preset = {"extends": "slam-omni"} | overlay
+    (folder / "presets/rehearsal.yaml").write_text(yaml.safe_dump(preset))
     return folder
 
 
@@ -54,7 +55,7 @@ def test_the_production_preset_runs_from_raw_shards_to_the_registry(clone, stand
     assert states["raw data"] == "warning"  # 3 of 853 shards
     assert states["base model"] == states["codec"] == states["recogniser"] == "missing"
 
-    run(clone, *preset, "rehearsal")
+    run(clone, *preset, "rehearsal", "--raw", str(stand_ins / "data"))
     ready = json.loads(
         run(clone, "python", "-m", "voxtwist", "preflight", "--probe-seconds", "0", "--json")
     )
