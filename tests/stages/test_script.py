@@ -49,7 +49,7 @@ def test_outputs_come_back_and_the_run_cache_still_works(repository: Path):
     (repository / "train.py").write_text(SCRIPT)
     train_stage = {
         "wdir": "../..", "cmd": "python train.py", "deps": ["train.py"], "params": ["train"],
-        "outs": ["checkpoints", {"train.json": {"cache": False}}],
+        "outs": ["checkpoints"], "metrics": [{"train.json": {"cache": False}}],
     }  # fmt: skip
     (repository / stage).write_text(yaml.safe_dump({"stages": {"train": train_stage}}))
     dvc("init", "-q")

@@ -89,7 +89,9 @@ def test_the_best_checkpoint_is_kept_when_training_goes_on_to_a_worse_one(
     tiny_twist, splits, tmp_path
 ):
     run = MemoryRun()
-    settings = SETTINGS.model_copy(update={"epochs": 40.0, "speech_dropout": 0.0})
+    settings = SETTINGS.model_copy(
+        update={"epochs": 40.0, "speech_dropout": 0.0, "restrict_speech": 1.0}
+    )
     result = run_training(tiny_twist, splits, tmp_path, run, settings)
     losses = dict(run.metrics["eval/loss"])
     assert min(losses, key=losses.get) == result["after"]["step"] < result["steps"]

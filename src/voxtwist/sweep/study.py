@@ -1,5 +1,6 @@
 """The study: where it is kept, what makes it another one, and who chooses the next settings."""
 
+import time
 import warnings
 from pathlib import Path
 
@@ -9,12 +10,15 @@ from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, QMCSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
+from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 import voxtwist
 from voxtwist.errors import VoxtwistError
 from voxtwist.params import Sweep
 from voxtwist.sweep.space import Space
 from voxtwist.training.state import OF_THIS_PROCESS, code_fingerprint, fingerprint
+
+_TRIES = 10  # seconds for a database's tables
 
 # Names of goals, plots and the search in several dimensions: in Optuna for years, and pinned.
 warnings.filterwarnings("ignore", category=ExperimentalWarning)
@@ -65,10 +69,12 @@ def open_storage(location: str | Path) -> BaseStorage:
 def _database(url: str) -> RDBStorage:
     # The driver that is installed; SQLAlchemy's own choice for the bare name is psycopg 3.
     url = url.replace("postgresql://", "postgresql+psycopg2://")
-    try:
-        return RDBStorage(url)
-    except Exception:  # another machine has just made the tables that this one was about to make
-        return RDBStorage(url)
+    for _ in range(_TRIES - 1):
+        try:
+            return RDBStorage(url)
+        except (IntegrityError, ProgrammingError):  # another machine is just making the tables
+            time.sleep(1)
+    return RDBStorage(url)
 
 
 def open_study(storage: BaseStorage, name: str, settings: Sweep) -> optuna.Study:
