@@ -30,7 +30,7 @@ def load(tmp_path, old, new):
         ("suites: [trivia]", "suites: []", "at least one suite"),
         ("max_grad_norm: 1.0", "max_grad_norm: .inf", "train.max_grad_norm is inf: .* finite"),
         ("  model: voxtwist", "  model: me/voxtwist", "tracking.model is 'me/voxtwist'"),
-        ("restrict_speech: 0.9", "restrict_speech: 1.5", r"train.restrict_speech is 1\.5"),
+        ("restrict_speech: 1.0", "restrict_speech: 1.5", r"train.restrict_speech is 1\.5"),
     ],
 )  # fmt: skip
 def test_wrong_settings_are_named_with_what_is_allowed(tmp_path, old, new, message):
@@ -57,10 +57,11 @@ def test_a_byte_order_mark_is_no_part_of_the_settings(tmp_path):
 
 
 def test_speech_that_never_ends_is_refused(tmp_path):
-    whole = TEXT.replace("restrict_speech: 0.9", "restrict_speech: 1.0")
-    (tmp_path / "params.yaml").write_text(whole.replace("format: v1.1", "format: v1"))
     with pytest.raises(VoxtwistError, match=r"restrict_speech is 1, which needs data.format v1\.1"):
-        params.load(tmp_path / "params.yaml")
+        load(tmp_path, "format: v1.1", "format: v1")
+    text = TEXT.replace("format: v1.1", "format: v1").replace("speech: 1.0", "speech: 0.9")
+    (tmp_path / "params.yaml").write_text(text)
+    assert params.load(tmp_path / "params.yaml").train.restrict_speech == 0.9
 
 
 @pytest.mark.parametrize("preset", sorted((ROOT / "presets").glob("*.yaml")), ids=lambda p: p.stem)
