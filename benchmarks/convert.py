@@ -117,7 +117,7 @@ def bind_template(tokenizer: Any) -> Callable[..., list[int]]:
 
 
 def row_by_row(encode: Encode, raw: Path, output: Path) -> None:
-    with output.open("w") as file:
+    with output.open("w", encoding="utf-8") as file:
         for shard in find_shards(raw):
             table = pq.read_table(shard, columns=["question", "answer", SPEECH_COLUMN])
             for row in table.to_pylist():

@@ -17,7 +17,7 @@ def machine() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     names = [
         line.split(":", 1)[1].strip()
-        for line in (cpuinfo.read_text().splitlines() if cpuinfo.exists() else [])
+        for line in (cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else [])
         if line.startswith("model name")
     ]
     memory = psutil.virtual_memory().total / 2**30
@@ -38,7 +38,7 @@ def main() -> None:
             sys.exit(f"error: {benchmark.name} failed; RESULTS.md is left as it was")
         print(done.stdout, flush=True)
         sections.append(done.stdout)
-    (HERE / "RESULTS.md").write_text("\n".join(sections))
+    (HERE / "RESULTS.md").write_text("\n".join(sections), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def make_project(folder: Path, trials: int, steps: int) -> None:
     from voxtwist.model.twist import twist_checkpoint
     from voxtwist.vocabulary import ChatFormat
 
-    settings = yaml.safe_load((ROOT / "params.yaml").read_text())
+    settings = yaml.safe_load((ROOT / "params.yaml").read_bytes())
     settings["twist"]["init"] = "mean+std"
     settings["sweep"] |= {
         "space": {"train.learning_rate": {"log": [1e-4, 1e-3]}},
@@ -43,7 +43,7 @@ def make_project(folder: Path, trials: int, steps: int) -> None:
         "pruner": "none",
         "margin": 100.0,
     }
-    (folder / "params.yaml").write_text(yaml.safe_dump(settings))
+    (folder / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     loaded = params.load(folder / "params.yaml")
     base, start = folder / "checkpoints" / "base", folder / "checkpoints" / "twist"
     fetch_base("embedded", None, base)

@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-import mlflow.store.model_registry.dbmodels.models
 import mlflow.store.tracking.dbmodels.models  # noqa: F401 - both register their tables
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.db.base_sql_model import Base

@@ -40,7 +40,7 @@ def no_commit_reason(root: Path) -> str:
     """
     command = ["git", "rev-parse", "--git-dir"]
     try:
-        done = subprocess.run(command, cwd=root, capture_output=True, text=True, encoding="utf-8")
+        done = subprocess.run(command, cwd=root, capture_output=True, encoding="utf-8")
     except FileNotFoundError:
         return "git is not installed: install it"
     if "dubious ownership" in done.stderr:
@@ -59,7 +59,7 @@ def run_git(root: Path, *arguments: str) -> None:
     Raises:
         VoxtwistError: it fails; with its reason.
     """
-    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True)
+    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, encoding="utf-8")
     if done.returncode:
         raise VoxtwistError(f"`git {' '.join(arguments)}` failed: {done.stderr.strip()}")
 
@@ -93,7 +93,7 @@ def run_dvc(
         env=environment,
         stdout=sys.stderr if show else subprocess.PIPE,
         stderr=None if show else subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
     )
 
 

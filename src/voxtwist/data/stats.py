@@ -65,7 +65,7 @@ def write_histograms(measures: Mapping[str, np.ndarray], folder: Path, bins: int
     axes = figure.subplots(1, len(measures))
     for axis, (name, values) in zip(axes, measures.items(), strict=True):
         counts, edges = np.histogram(values, bins)
-        with (folder / f"{name}.csv").open("w", newline="") as file:
+        with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow([name, "samples"])
             lower = edges[:-1].round(3).tolist()

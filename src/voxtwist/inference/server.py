@@ -56,7 +56,7 @@ class Server:
                 f"{url} serves {names}, not {checkpoint}: start it with `vllm serve {checkpoint}`, "
                 f"or with --served-model-name {checkpoint}"
             )
-        config = json.loads((checkpoint / "config.json").read_text())
+        config = json.loads((checkpoint / "config.json").read_bytes())
         context = served[0].get("max_model_len") or config["max_position_embeddings"]
         return cls(url, str(served[0]["id"]), context)
 

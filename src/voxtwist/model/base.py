@@ -226,7 +226,7 @@ def embedding_rows(weights: dict[str, torch.Tensor]) -> int:
 def _add_older_names(folder: Path) -> None:
     """Transformers 4 reads `torch_dtype`, `rope_theta` and `additional_special_tokens`, which 5 no
     longer writes; it refuses 5's list of `extra_special_tokens`, which 5 reads by both names."""
-    config = json.loads((folder / "config.json").read_text("utf-8"))
+    config = json.loads((folder / "config.json").read_bytes())
     config["torch_dtype"] = config["dtype"]
     rope = config.get("rope_parameters") or {}
     if "rope_theta" in rope:
@@ -234,7 +234,7 @@ def _add_older_names(folder: Path) -> None:
     (folder / "config.json").write_text(
         json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8"
     )
-    settings = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+    settings = json.loads((folder / "tokenizer_config.json").read_bytes())
     if isinstance(settings.get("extra_special_tokens"), list):
         settings["additional_special_tokens"] = settings.pop("extra_special_tokens")
     (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n", "utf-8")

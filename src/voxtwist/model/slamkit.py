@@ -24,7 +24,7 @@ _PREFIX = "lm."
 def is_slamkit(checkpoint: Path) -> bool:
     """Whether a folder holds a wrapper checkpoint."""
     file = checkpoint / "config.json"
-    return file.is_file() and json.loads(file.read_text()).get("model_type") == MODEL_TYPE
+    return file.is_file() and json.loads(file.read_bytes()).get("model_type") == MODEL_TYPE
 
 
 def import_slamkit(
@@ -86,7 +86,7 @@ def _tell_format(checkpoint: Path, rows: int, tokenizer: str | Path, n_codes: in
 
 def _read_config(checkpoint: Path) -> PreTrainedConfig:
     """The stock model's configuration."""
-    base: Any = json.loads((checkpoint / "config.json").read_text()).get("base_config")
+    base: Any = json.loads((checkpoint / "config.json").read_bytes()).get("base_config")
     if not isinstance(base, dict) or "model_type" not in base:
         raise VoxtwistError(f"{checkpoint / 'config.json'} has no base_config with a model_type")
     settings = {key: value for key, value in base.items() if key != "_name_or_path"}

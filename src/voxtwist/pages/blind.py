@@ -78,7 +78,7 @@ def write_blind(page: Path, sides: Sequence[Side], seed: int, served: bool = Fal
 def read_key(path: Path) -> Key:
     """Raises VoxtwistError: it is not there, or is no key."""
     try:
-        return Key(**json.loads(path.read_text()))
+        return Key(**json.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError) as error:
         raise VoxtwistError(
             f"{path} is not the key of a blind page ({error}): `voxtwist compare --blind` writes "

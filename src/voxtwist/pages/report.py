@@ -94,7 +94,7 @@ def write_report(
         errors=[Markup(chart) for chart in _error_charts(groups)],
         extremes=[find_extremes(group) for group in groups if group.anchor.startswith(HELD_OUT)],
         speech=metrics["speech"],
-        details=json.loads(details.read_text()),
+        details=json.loads(details.read_bytes()),
         settings=settings,
     )
 

@@ -83,5 +83,5 @@ def _held_out(samples: Path) -> list[Row]:
 
 def _overlap(split: Path) -> dict[str, int] | None:
     """None for data without a table of rows: then nothing was checked."""
-    report: dict[str, Any] = json.loads(split.read_text()).get("overlap", {})
+    report: dict[str, Any] = json.loads(split.read_bytes()).get("overlap", {})
     return {name: found["eval_rows"] for name, found in report.items()} or None

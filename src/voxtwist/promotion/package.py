@@ -125,7 +125,7 @@ def verify(store: Store, version: ModelVersion) -> dict[str, Any]:
         env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         | {"MLFLOW_TRACKING_URI": store.uri},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
@@ -142,7 +142,7 @@ def _settings(store: Store, run_id: str, folder: Path) -> tuple[Codec, Generate]
         raise VoxtwistError(
             f"run {run_id} has no speech/{SPEECH_SETTINGS}: run the stage evaluate_speech for it"
         )
-    values = json.loads(file.read_text())
+    values = json.loads(file.read_bytes())
     # Versions registered before the rate was a setting do not say it: every codec had 50 Hz.
     return Codec(**{"frame_rate_hz": 50} | values["codec"]), Generate(**values["generate"])
 

@@ -66,5 +66,5 @@ def _by_part(speech: Metrics, figure: str) -> dict[str, float]:
 
 
 def _read(file: Path) -> Metrics:
-    flat = flatten(json.loads(file.read_text(encoding="utf-8")))
+    flat = flatten(json.loads(file.read_bytes()))
     return {name.replace(".", "/"): value for name, value in flat.items()}

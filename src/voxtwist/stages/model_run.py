@@ -24,5 +24,5 @@ def model_run(root: Path, params: Params) -> AbstractContextManager[Run]:
     report = root / "metrics" / "train.json"
     if not report.exists():
         raise VoxtwistError(f"{report} is missing: run the stage train first")
-    run_id = json.loads(report.read_text(encoding="utf-8"))["run_id"]
+    run_id = json.loads(report.read_bytes())["run_id"]
     return resume_run(open_store(root, params.tracking.experiment), run_id)

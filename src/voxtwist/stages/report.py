@@ -81,5 +81,5 @@ def read_curves(run: Run, kind: str) -> dict[str, list[tuple[int, float]]]:
 def _read(file: Path, stage: str) -> dict[str, Any]:
     if not file.exists():
         raise VoxtwistError(f"{file} is missing: run the stage {stage} first")
-    values: dict[str, Any] = json.loads(file.read_text())
+    values: dict[str, Any] = json.loads(file.read_bytes())
     return values

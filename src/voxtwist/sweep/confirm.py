@@ -97,10 +97,10 @@ def read_ranked(outputs: Outputs, top: int) -> tuple[str, list[Candidate]]:
     """
     if not outputs.table.exists() or not outputs.report.exists():
         raise VoxtwistError(f"{outputs.table} is missing: run `make sweep`")
-    with outputs.table.open() as file:
+    with outputs.table.open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["feasible"] == "True"]
     rows.sort(key=lambda row: float(row["objective"]))
-    study = json.loads(outputs.report.read_text())["study"]
+    study = json.loads(outputs.report.read_bytes())["study"]
     return study, [
         Candidate(
             f"trial{row['trial']}",

@@ -95,7 +95,7 @@ class Crew:
         return self.job.scratch / f"worker-{number}.log"
 
     def _last_line(self, number: int) -> str:
-        lines = self._log(number).read_text(errors="replace").split("\n")
+        lines = self._log(number).read_text(encoding="utf-8", errors="replace").split("\n")
         said = [line.strip() for line in lines if line.strip()]
         return f"{said[-1] if said else 'it said nothing'} (all of it: {self._log(number)})"
 

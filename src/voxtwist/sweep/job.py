@@ -109,7 +109,7 @@ class Job:
 
     @classmethod
     def read(cls, file: Path) -> "Job":
-        values = json.loads(file.read_text())
+        values = json.loads(file.read_bytes())
         return cls(
             Params(**values["params"]),
             Paths(**values["paths"]),

@@ -76,7 +76,7 @@ def _objective(trial: FrozenTrial) -> float:
 
 
 def _write_table(file: Path, trials: list[FrozenTrial], names: list[str]) -> None:
-    with file.open("w", newline="") as opened:
+    with file.open("w", newline="", encoding="utf-8") as opened:
         writer = csv.writer(opened, lineterminator="\n")
         writer.writerow(["trial", "state", *names, *_COLUMNS, *_MORE])
         for trial in trials:
@@ -101,7 +101,8 @@ def _write_best(file: Path, study: optuna.Study, best: FrozenTrial, space: Space
         f"# Trial {best.number} of {study.study_name}: {sweep.objective} {found['objective']:.4f}, "
         f"{sweep.retention} {found['retention']:.4f} ({found['retention_change']:+.4f}).\n"
         "# `voxtwist sweep apply` writes these into params.yaml.\n"
-        + yaml.safe_dump(settings, sort_keys=False)
+        + yaml.safe_dump(settings, sort_keys=False),
+        encoding="utf-8",
     )
 
 

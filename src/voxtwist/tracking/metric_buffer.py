@@ -141,4 +141,4 @@ def clean(name: str) -> str:
 def _read(spool: Path) -> list[Metric]:
     if not spool.exists():
         return []
-    return [Metric(*row) for row in json.loads(spool.read_text(encoding="utf-8"))]
+    return [Metric(*row) for row in json.loads(spool.read_bytes())]

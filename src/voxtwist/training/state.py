@@ -72,12 +72,12 @@ class StateFolder:
     def run_id(self) -> str | None:
         """The tracked run to resume, even before any step has been saved."""
         file = self.folder / _RUN
-        return file.read_text() if file.exists() else None
+        return file.read_text(encoding="utf-8") if file.exists() else None
 
     @run_id.setter
     def run_id(self, run_id: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / _RUN).write_text(run_id)
+        (self.folder / _RUN).write_text(run_id, encoding="utf-8")
 
     def save(self, state: TrainingState) -> None:
         """Write in one piece: a kill leaves the earlier state or this one, never half of it."""

@@ -123,7 +123,7 @@ class PhoneCodec:
         """
         folder = Path(folder)
         try:
-            phones = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))["phones"]
+            phones = json.loads((folder / _CONFIG).read_bytes())["phones"]
             tensors = load_file(folder / _WEIGHTS)
             head, decoder = PhoneHead(len(phones)), PhoneDecoder(len(phones))
             for part, module in (("head", head), ("decoder", decoder)):

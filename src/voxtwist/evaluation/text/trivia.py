@@ -40,7 +40,7 @@ class TriviaQuestion:
 def trivia(seed: int = SEED) -> list[TriviaQuestion]:
     """All questions, in the corpus' order; the seed draws the wrong answers and the order."""
     table = files("voxtwist.evaluation.text") / "tasks" / "trivia_kinds.yaml"
-    kinds: dict[str, list[str]] = yaml.safe_load(table.read_text(encoding="utf-8"))
+    kinds: dict[str, list[str]] = yaml.safe_load(table.read_bytes())
     kind_of = {
         normalise_speech(answer): kind for kind, answers in kinds.items() for answer in answers
     }

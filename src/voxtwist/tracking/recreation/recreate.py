@@ -80,7 +80,7 @@ def recreate(
     restored = worktree.restore(Objects(root), tags, from_raw)
     say(f"data restored: {', '.join(restored)}")
     worktree.reproduce(store, run.info.run_id, FROM_RAW if from_raw else ["train"])
-    new_id = json.loads((worktree.folder / "metrics" / "train.json").read_text())["run_id"]
+    new_id = json.loads((worktree.folder / "metrics" / "train.json").read_bytes())["run_id"]
     first = (model.version.tags if model.version else tags).get("md5.checkpoint")
     checkpoint = first, md5(worktree.folder / tags.get("path.checkpoint", "checkpoints/sft"))
     evaluations = [name for name in worktree.stages() if name.startswith("evaluate_")]

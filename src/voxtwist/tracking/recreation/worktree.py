@@ -115,7 +115,7 @@ class Worktree:
 
     def stages(self) -> list[str]:
         """Names of the stages in the worktree's dvc.yaml."""
-        return list(yaml.safe_load((self.folder / "dvc.yaml").read_text())["stages"])
+        return list(yaml.safe_load((self.folder / "dvc.yaml").read_bytes())["stages"])
 
     def dvc(self, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
         """DVC in the worktree; what it prints goes to stderr."""
@@ -156,7 +156,7 @@ def write_settings(file: Path, params: Mapping[str, str]) -> dict[str, tuple[Any
         Of each change by dotted name: the old and the new value.
     """
     yaml = editable_yaml()
-    values = yaml.load(file.read_text())
+    values = yaml.load(file.read_text(encoding="utf-8"))
     changes = {}
     for name, old in flatten(values).items():
         text = params.get(name)
