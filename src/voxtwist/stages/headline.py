@@ -1,4 +1,4 @@
-"""Ten headline numbers of a model, out of metrics/*.json: what `dvc metrics` and `dvc exp` show.
+"""Ten headline numbers of a model, out of metrics/*.json: `dvc metrics show metrics/summary.json`.
 
 | number | what it is |
 |---|---|
