@@ -27,3 +27,8 @@ def read_text(file: Path) -> str:
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise VoxtwistError(f"{file}: line {line} is not UTF-8: save the file as UTF-8") from None
+
+
+def yaml_reason(error: Exception) -> str:
+    """What PyYAML or ruamel say of a text that is no YAML, with line and column, in one line."""
+    return " ".join(str(error).split()).replace('in "<unicode string>", ', "at ")

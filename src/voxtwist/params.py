@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from voxtwist.errors import VoxtwistError
-from voxtwist.files import read_text
+from voxtwist.files import read_text, yaml_reason
 
 CodecName = Literal["phones", "cosyvoice"]
 Format = Literal["v1", "v1.1"]
@@ -262,7 +262,7 @@ def load(path: Path = Path("params.yaml")) -> Params:
     except FileNotFoundError:
         raise VoxtwistError(f"{path} is missing: run from the root of the project") from None
     except yaml.YAMLError as error:
-        raise VoxtwistError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+        raise VoxtwistError(f"{path} is not valid YAML: {yaml_reason(error)}") from None
     if not isinstance(values, dict):
         raise VoxtwistError(f"{path} holds no settings: it must be a YAML mapping")
     return check(values, path)

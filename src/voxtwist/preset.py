@@ -13,7 +13,7 @@ from ruamel.yaml.representer import RoundTripRepresenter, ScalarNode
 
 from voxtwist import params
 from voxtwist.errors import VoxtwistError
-from voxtwist.files import read_text
+from voxtwist.files import read_text, yaml_reason
 
 DEFAULT = "embedded"  # the preset that lists every setting
 
@@ -114,8 +114,7 @@ def _read(file: Path) -> CommentedMap:
     except FileNotFoundError:
         raise VoxtwistError(f"{file} is missing: run from the root of the project") from None
     except YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise VoxtwistError(f"{file} is not valid YAML: {reason}") from None
+        raise VoxtwistError(f"{file} is not valid YAML: {yaml_reason(error)}") from None
     if values is None:
         return CommentedMap()
     if not isinstance(values, CommentedMap):
