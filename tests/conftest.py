@@ -20,8 +20,11 @@ from voxtwist import params
 from voxtwist.model import base
 from voxtwist.model.twist import twist_checkpoint
 
-# Tests bring their own stores and stages; what the caller's shell points at stays untouched.
-for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME"):
+# Tests bring their own stores and stages; what the caller's shell points at stays untouched. And
+# they run as on a user's machine, where Python writes bytecode beside the code.
+for name in (
+    "MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "PYTHONDONTWRITEBYTECODE",
+):  # fmt: skip
     os.environ.pop(name, None)
 
 CACHE = Path(__file__).parent.parent / ".cache"

@@ -1,3 +1,5 @@
+import compileall
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +46,23 @@ def test_hashes_are_those_of_dvc(project: Path, monkeypatch):
     monkeypatch.setenv("DVC_STAGE", "train")
     assert pipeline_md5(project, "all.jsonl") == locked["all.jsonl"]
     assert pipeline_md5(project, "make.py") == md5(project / "make.py")
+
+
+def test_what_python_makes_of_code_is_no_change(project: Path):
+    """A stage depends on folders of code, and whoever imports them writes bytecode into them."""
+    shutil.copy(Path(__file__).parents[2] / ".dvcignore", project)
+    (project / "src").mkdir()
+    (project / "src/net.py").write_text("layers = 2")
+    stages = yaml.safe_load((project / "dvc.yaml").read_text())
+    stages["stages"]["make"]["deps"].append("src")
+    (project / "dvc.yaml").write_text(yaml.safe_dump(stages))
+    dvc(project, "repro", "-q")
+    compileall.compile_dir(project / "src", quiet=1)
+    assert list((project / "src/__pycache__").iterdir())
+    assert stale_stages(project) == []
+    assert changed_since(project, "make") == []
+    (project / "src/net.py").write_text("layers = 3")
+    assert changed_since(project, "make") == ["src (make)"]
 
 
 def test_a_lock_that_is_only_half_renewed_is_not_believed(tmp_path: Path, monkeypatch):
