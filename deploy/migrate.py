@@ -19,15 +19,10 @@ from mlflow.store.db.base_sql_model import Base
 from mlflow.store.db.utils import _initialize_tables
 from sqlalchemy import Connection, Engine, Table, create_engine, func, insert, inspect, select, text
 
+from voxtwist.tracking.moved import PLACES
+
 BATCH = 1000
 TABLES = Base.metadata.sorted_tables
-# Columns that say where artifacts lie.
-PLACES = {
-    "experiments": ["artifact_location"],
-    "runs": ["artifact_uri"],
-    "logged_models": ["artifact_location"],
-    "model_versions": ["source", "storage_location"],
-}
 
 
 def main() -> None:

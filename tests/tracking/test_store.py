@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,38 @@ def test_store_lies_in_the_project_whatever_the_current_directory(tmp_path, monk
     assert (project / "mlflow.db").exists()
     assert (project / "mlruns/voxtwist" / run.info.run_id / "artifacts/note.txt").exists()
     assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["moved", "copied"])
+def test_a_project_that_is_somewhere_else_takes_its_artifacts_along(tmp_path, kind):
+    old, new = tmp_path / "the old place", tmp_path / "new"
+    old.mkdir()
+    store = open_store(old, "me/x")
+    run = store.client.create_run(store.experiment_id)
+    store.client.log_text(run.info.run_id, "hello", "note.txt")
+    foreign = store.client.create_experiment("foreign", (tmp_path / "nas/mlruns/other").as_uri())
+    shutil.move(old, new) if kind == "moved" else shutil.copytree(old, new)
+
+    for _ in range(2):  # and a second time nothing is left to do
+        store = open_store(new, "me/x")
+        assert store.client.get_run(run.info.run_id).info.artifact_uri.startswith(new.as_uri())
+        note = store.client.download_artifacts(run.info.run_id, "note.txt")
+        assert Path(note).read_text() == "hello"
+    later = store.client.create_run(store.experiment_id)
+    store.client.log_text(later.info.run_id, "new", "note.txt")
+    assert (new / "mlruns/me_x" / later.info.run_id / "artifacts/note.txt").exists()
+    assert store.client.get_experiment(foreign).artifact_location.endswith("/nas/mlruns/other")
+    if kind == "copied":
+        notes = old / "mlruns/me_x" / run.info.run_id / "artifacts/note.txt"
+        assert notes.read_text() == "hello"
+        assert len(list((old / "mlruns/me_x").iterdir())) == 1
+        assert (
+            open_store(old, "me/x")
+            .client.get_run(run.info.run_id)
+            .info.artifact_uri.startswith(old.as_uri())
+        )
+    else:
+        assert not old.exists()
 
 
 def test_a_dvc_stage_in_a_temporary_copy_uses_the_project_s_store(tmp_path, monkeypatch):

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from mlflow.entities import Experiment, LifecycleStage
 from mlflow.exceptions import MlflowException
 
 from voxtwist.errors import VoxtwistError
+from voxtwist.tracking.moved import artifact_folder, take_along
 
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
 logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -73,8 +73,11 @@ def open_store(root: Path, experiment: str) -> Store:
     try:
         with FileLock(scratch / "mlflow.lock"):
             client = MlflowClient(tracking_uri=uri)
+            own = home(root) / "mlflow.db"
+            if uri == f"sqlite:///{own}" and own.exists():
+                take_along(own, home(root))
             found = client.get_experiment_by_name(experiment) or _create(
-                client, experiment, home(root) / "mlruns" / re.sub(r"[^\w.-]", "_", experiment)
+                client, experiment, artifact_folder(home(root), experiment)
             )
     except MlflowException as error:
         reason = str(error).splitlines()[0]
